@@ -1,0 +1,25 @@
+//! What the platform decides, as pure functions.
+//!
+//! An aggregate is a [`Decider`]: `decide` turns a state, a command and a [`Context`] into events or a refusal; `evolve`
+//! folds one event into the state. Nothing here does I/O, waits, reads a clock or draws a random number: time and ids
+//! arrive in the context. [`DeciderAggregate`] is the one adapter that drives a decider through `cqrs_es::Aggregate`.
+//!
+//! Read in this order: [`decider`], [`ids`], [`outcome`], then one aggregate ([`deployment`]).
+
+pub mod any_event;
+pub mod decider;
+pub mod deployment;
+pub mod diagnostic_run;
+pub mod finding;
+pub mod ids;
+pub mod metadata;
+pub mod outcome;
+
+pub use any_event::AnyEvent;
+pub use decider::{Context, Decider, DeciderAggregate, DomainEvent, ExpectedStream, RefusalCode};
+pub use ids::{
+    Actor, CheckCode, CommandId, ComponentName, CorrelationId, DeploymentId, EvidenceHash, FindingId, Position,
+    ResourceName, RunId, StreamVersion, TenantId,
+};
+pub use metadata::Metadata;
+pub use outcome::Outcome;

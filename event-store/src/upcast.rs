@@ -1,0 +1,1 @@
+//! Upcasters (being written).
