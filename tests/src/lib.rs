@@ -1,1 +1,1 @@
-//! (module doc to come)
+//! Whole-system tests live in `tests/it`; this library holds what they share.

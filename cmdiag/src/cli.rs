@@ -1,0 +1,265 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Finds out what is wrong with a Content Manager deployment, and keeps a history that can be replayed.
+#[derive(Debug, Parser)]
+#[command(name = "cmdiag", version, propagate_version = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// Configuration file (default: CMDIAG_CONFIG, else cmdiag.toml in the working folder)
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// How to print results
+    #[arg(long, global = true, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    /// Who acts, as recorded in the history (default: the login name)
+    #[arg(long, global = true, value_name = "NAME", env = "CMDIAG_ACTOR")]
+    pub actor: Option<String>,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Table,
+    /// For programs: one JSON document
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the platform until it is stopped
+    Serve(ServeArgs),
+    /// Bring the database's schema up to date
+    Migrate {
+        /// Only say how many migrations are missing; exit code 1 if any is
+        #[arg(long)]
+        check: bool,
+    },
+    /// Deployments under care
+    #[command(subcommand)]
+    Deployment(DeploymentCommand),
+    /// Diagnose a deployment; the exit code follows the Nagios contract (0 ok, 1 warning, 2 critical, 3 unknown)
+    Diagnose(DiagnoseArgs),
+    /// Past and present runs
+    Runs {
+        /// Only of this deployment (name or id)
+        #[arg(long)]
+        deployment: Option<String>,
+        /// At most so many, newest first
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=500))]
+        limit: u32,
+    },
+    /// Findings: what is wrong, why, and what to do
+    #[command(subcommand)]
+    Findings(FindingsCommand),
+    /// The events of one stream, oldest first, such as DiagnosticRun-<id>, or `all`
+    History {
+        /// `<aggregate type>-<id>`, or `all`
+        stream: String,
+        /// Only events after this version (or position, for `all`)
+        #[arg(long, default_value_t = 0)]
+        after: i64,
+        /// At most so many
+        #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        limit: u32,
+    },
+    /// Check packs
+    #[command(subcommand)]
+    Packs(PacksCommand),
+    /// The lab: a double of a Content Manager deployment on real parts, with faults to plant
+    #[command(subcommand)]
+    Lab(LabCommand),
+    /// Say what is wrong with the platform's own set-up; exit code 0 only if nothing is
+    Doctor,
+    /// The whole way on the lab: plant faults, diagnose, score, serve
+    Demo(DemoArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Which parts to run in this process
+    #[arg(long, value_delimiter = ',', value_enum, default_values_t = Role::ALL)]
+    pub roles: Vec<Role>,
+    /// Address of the API (default: 127.0.0.1:8480)
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<std::net::SocketAddr>,
+}
+
+/// A part of the platform that a process can run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// GraphQL, health, metrics
+    Api,
+    /// Process managers: plan runs, keep findings, end what is overdue
+    Commands,
+    /// Projections
+    Projector,
+    /// Probes
+    Engine,
+}
+
+impl Role {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Api, Self::Commands, Self::Projector, Self::Engine];
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DeploymentCommand {
+    /// Take a deployment under care
+    Add {
+        /// A TOML file that describes it: name, product_version, [[component]] tables; `-` reads standard input
+        file: PathBuf,
+    },
+    /// All deployments
+    List,
+    /// One deployment with its components
+    Show {
+        /// Name or id
+        deployment: String,
+    },
+    /// End the care; the history stays
+    Retire {
+        /// Name or id
+        deployment: String,
+        /// Why
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct DiagnoseArgs {
+    /// Name or id of the deployment
+    pub deployment: String,
+    /// Which checks: quick or full
+    #[arg(long, default_value = "full")]
+    pub profile: String,
+    /// Only these checks (codes), separated by commas
+    #[arg(long, value_delimiter = ',')]
+    pub checks: Vec<String>,
+    /// Show progress while it runs
+    #[arg(long)]
+    pub watch: bool,
+    /// End the run after so many seconds
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub deadline: u32,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum FindingsCommand {
+    /// Findings, worst first
+    List {
+        /// Only of this deployment (name or id)
+        #[arg(long)]
+        deployment: Option<String>,
+        /// Also those that are resolved or marked as no problem
+        #[arg(long)]
+        all: bool,
+        /// At most so many
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=500))]
+        limit: u32,
+    },
+    /// One finding with evidence, advice and history
+    Show {
+        /// Its id (or the beginning of it)
+        finding: String,
+    },
+    /// Take a finding on
+    Acknowledge {
+        /// Its id (or the beginning of it)
+        finding: String,
+        /// What you are doing about it
+        #[arg(long)]
+        comment: String,
+    },
+    /// Do not alert for a while
+    Mute {
+        /// Its id (or the beginning of it)
+        finding: String,
+        /// For how long, such as 90m, 12h or 7d
+        #[arg(long = "for", value_name = "DURATION")]
+        duration: String,
+        /// Why
+        #[arg(long)]
+        reason: String,
+    },
+    /// Mark as no problem
+    FalsePositive {
+        /// Its id (or the beginning of it)
+        finding: String,
+        /// Why
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PacksCommand {
+    /// All checks
+    List,
+    /// Load the packs and run every check's own cases
+    Validate {
+        /// A folder of packs (default: the packs in force)
+        folder: Option<PathBuf>,
+    },
+    /// What a check measures, how it judges, what to do
+    Explain {
+        /// Its code, such as CM-FILE-MISSING
+        code: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum LabCommand {
+    /// Start the lab and keep it running until Ctrl-C
+    Up {
+        /// Multiplies its volume (1: 50,000 records, 10,000 files)
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+        scale: u32,
+    },
+    /// Stop a running lab
+    Down,
+    /// Plant a fault; without a name: list all
+    Break {
+        /// Names of faults
+        names: Vec<String>,
+    },
+    /// Remove a fault; without a name: all that are planted
+    Mend {
+        /// Names of faults
+        names: Vec<String>,
+    },
+    /// Print the description that `deployment add` takes
+    Describe,
+}
+
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// End by itself; exit code 0 only if nothing was missed and nothing false was raised
+    #[arg(long)]
+    pub once: bool,
+    /// Which faults to plant: names separated by commas, or `all`
+    #[arg(long, value_delimiter = ',')]
+    pub faults: Vec<String>,
+    /// Multiplies the lab's volume
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub scale: u32,
+    /// Address of the API (default: 127.0.0.1:8480, or a free port if that is taken)
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<std::net::SocketAddr>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}
