@@ -1,1 +1,7 @@
-//! Whole-system tests live in `tests/it`; this library holds what they share.
+//! What the whole-system tests share: the real binary, run as a user runs it, on private servers and in folders of its own.
+
+mod program;
+mod serving;
+
+pub use program::{Cmdiag, Finished};
+pub use serving::Serving;
