@@ -11,10 +11,10 @@ pub mod postgres;
 pub mod upcast;
 
 pub use domain::{Metadata, Position, StreamVersion};
-pub use feed::{FeedSubscription, LiveFeed};
+pub use feed::{EventBatch, FeedSubscription, LiveFeed, StreamSubscription};
 pub use log::{
-    Append, AppendError, Appended, CommandOutcome, CommandRecord, EventLog, Expected, LogError, NewEvent, RecordedEvent,
-    RefusedCommand, StreamId,
+    Append, AppendError, Appended, CommandOutcome, CommandRecord, EventLog, Expected, LogError, NewEvent,
+    RecordedEvent, RefusedCommand, StreamId,
 };
 pub use postgres::{PostgresEventLog, PostgresLogOptions};
-pub use upcast::{Upcaster, Upcasters};
+pub use upcast::{UpcastError, Upcasted, Upcaster, Upcasters};

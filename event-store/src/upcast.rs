@@ -66,8 +66,7 @@ impl Upcasters {
     pub fn new(steps: impl IntoIterator<Item = Arc<dyn Upcaster>>) -> Result<Self, DuplicateUpcaster> {
         let mut map = HashMap::new();
         for step in steps {
-            let key =
-                (step.aggregate_type().to_owned(), step.event_type().to_owned(), step.from_version().to_owned());
+            let key = (step.aggregate_type().to_owned(), step.event_type().to_owned(), step.from_version().to_owned());
             if map.insert(key.clone(), step).is_some() {
                 return Err(DuplicateUpcaster { aggregate_type: key.0, event_type: key.1, version: key.2 });
             }

@@ -1,0 +1,3 @@
+//! The PostgreSQL backend: the contract, and what is its own.
+
+mod contract;
