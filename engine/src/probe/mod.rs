@@ -1,0 +1,110 @@
+//! Probes measure: one file, or one folder, a kind.
+//!
+//! A probe gives rows, or a [`ProbeError`] where it can not measure. What is down is a measurement where "is it up" is the
+//! question (TCP, TLS, HTTP, Redis), and an error everywhere else. Every probe ends at its deadline and when it is
+//! cancelled: a query is cancelled on its server, a child process and its group are killed, a walk stops.
+//!
+//! Secrets are looked up where they are used ([`secret`]), and cut out of every error's text.
+
+mod error;
+mod offsets;
+mod rows;
+mod secret;
+mod sql;
+
+pub use error::{ProbeError, ProbeErrorKind};
+pub use offsets::{MemoryOffsets, OffsetError, OffsetKey, OffsetStore};
+pub use rows::{Measurement, Row};
+pub use secret::Secret;
+
+pub(crate) use rows::Measured;
+
+use chrono::{DateTime, Utc};
+use domain::deployment::Component;
+use domain::{CheckCode, ComponentName, DeploymentId, RunId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+
+/// What to measure, and for whom.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The run: what checks of one run read alike is read once.
+    pub run: RunId,
+    /// The deployment.
+    pub deployment: DeploymentId,
+    /// The check.
+    pub check: CheckCode,
+    /// The component that is looked at.
+    pub component: Component,
+    /// All components of the deployment.
+    pub components: Arc<BTreeMap<ComponentName, Component>>,
+    /// The time of the measurement.
+    pub now: DateTime<Utc>,
+}
+
+impl Target {
+    /// A setting of the component.
+    pub(crate) fn setting(&self, key: &str) -> Result<&str, ProbeError> {
+        setting_of(&self.component, key)
+    }
+
+    /// A setting of the component, where it has it and it is not empty.
+    pub(crate) fn optional(&self, key: &str) -> Option<&str> {
+        self.component.settings.get(key).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// The component that a setting names.
+    pub(crate) fn named_by(&self, key: &str) -> Result<&Component, ProbeError> {
+        let name = self.setting(key)?;
+        let named = name.parse::<ComponentName>().ok().and_then(|name| self.components.get(&name));
+        named.ok_or_else(|| {
+            let own = &self.component.name;
+            ProbeError::configuration(format!(
+                "setting {key:?} of {own} names {name:?}, and there is no such component"
+            ))
+        })
+    }
+
+    /// The component whose connection a probe uses.
+    pub(crate) fn connection(&self, on: Option<&str>) -> Result<&Component, ProbeError> {
+        on.map_or(Ok(&self.component), |key| self.named_by(key))
+    }
+}
+
+/// A setting of a component.
+pub(crate) fn setting_of<'a>(component: &'a Component, key: &str) -> Result<&'a str, ProbeError> {
+    component
+        .settings
+        .get(key)
+        .map(String::as_str)
+        .filter(|value| !value.is_empty())
+        .ok_or_else(|| ProbeError::configuration(format!("component {} has no setting {key:?}", component.name)))
+}
+
+/// One measurement under way.
+pub(crate) struct Run<'a> {
+    /// What to measure.
+    pub target: &'a Target,
+    /// How long it may take.
+    pub timeout: Duration,
+    /// The setting that names the component whose connection is used.
+    pub on: Option<&'a str>,
+    /// Cancelled when the measurement has ended, however it ended.
+    pub stop: CancellationToken,
+}
+
+impl Run<'_> {
+    /// Runs blocking work on a thread of its own. The work looks at `stop` as it goes.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&CancellationToken) -> Result<T, ProbeError> + Send + 'static,
+    ) -> Result<T, ProbeError> {
+        let stop = self.stop.clone();
+        match tokio::task::spawn_blocking(move || work(&stop)).await {
+            Ok(done) => done,
+            Err(failed) => Err(ProbeError::internal(format!("the probe's thread ended early: {failed}"))),
+        }
+    }
+}
