@@ -15,6 +15,8 @@ pub struct Context {
     pub now: DateTime<Utc>,
     /// Who asks.
     pub actor: crate::Actor,
+    /// The id of the aggregate that decides: its stream.
+    pub id: uuid::Uuid,
 }
 
 /// Whether a command starts its stream or needs it to exist: lets the bus skip the load of what cannot exist yet.
@@ -60,6 +62,11 @@ pub trait Decider: Send + Sync + 'static {
 
     /// Whether the command starts its stream.
     fn expected_stream(command: &Self::Command) -> ExpectedStream;
+
+    /// How much room the state takes in a cache, in units of about a kilobyte.
+    fn state_weight(_state: &Self::State) -> u32 {
+        1
+    }
 }
 
 /// Drives a [`Decider`] through `cqrs_es::Aggregate`: a command arrives with its context.

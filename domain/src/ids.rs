@@ -196,6 +196,7 @@ impl Position {
     pub const START: Self = Self(0);
 
     /// The position after this one.
+    #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0 + 1)
     }

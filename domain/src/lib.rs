@@ -13,7 +13,10 @@ pub mod diagnostic_run;
 pub mod finding;
 pub mod ids;
 pub mod metadata;
+pub mod nagios_range;
 pub mod outcome;
+pub mod testing;
+pub mod text;
 
 pub use any_event::AnyEvent;
 pub use decider::{Context, Decider, DeciderAggregate, DomainEvent, ExpectedStream, RefusalCode};
@@ -22,4 +25,5 @@ pub use ids::{
     ResourceName, RunId, StreamVersion, TenantId,
 };
 pub use metadata::Metadata;
+pub use nagios_range::NagiosRange;
 pub use outcome::Outcome;

@@ -1,9 +1,27 @@
 //! What is under care: a Content Manager installation and its components.
 
+mod attach_component;
+mod change_component;
+mod component_rules;
+mod detach_component;
+mod override_threshold;
+mod refusal;
+mod register_deployment;
+mod restore_threshold;
+mod retire_deployment;
+mod schedule_maintenance;
+mod secrets;
+mod state;
+
+use crate::decider::{Context, Decider, DomainEvent, ExpectedStream, RefusalCode};
 use crate::ids::{CheckCode, ComponentName, DeploymentId};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+pub use component_rules::{COMPONENTS_MAX, ENTRIES_MAX, VALUE_CHARS_MAX};
+pub use refusal::DeploymentRefusal;
+pub use state::{DeploymentState, Overrides, ThresholdOverride};
 
 /// What kind of part a component is. Decides which checks apply to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -134,4 +152,98 @@ pub enum DeploymentEvent {
     ThresholdRestored { check: CheckCode, threshold: String, at: DateTime<Utc> },
     /// It is no longer under care.
     DeploymentRetired { reason: String, at: DateTime<Utc> },
+}
+
+impl DeploymentEvent {
+    /// The event's stable name.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::DeploymentRegistered { .. } => "DeploymentRegistered",
+            Self::ComponentAttached { .. } => "ComponentAttached",
+            Self::ComponentChanged { .. } => "ComponentChanged",
+            Self::ComponentDetached { .. } => "ComponentDetached",
+            Self::MaintenanceScheduled { .. } => "MaintenanceScheduled",
+            Self::ThresholdOverridden { .. } => "ThresholdOverridden",
+            Self::ThresholdRestored { .. } => "ThresholdRestored",
+            Self::DeploymentRetired { .. } => "DeploymentRetired",
+        }
+    }
+}
+
+impl DomainEvent for DeploymentEvent {
+    fn event_type(&self) -> String {
+        self.name().to_owned()
+    }
+
+    fn event_version(&self) -> String {
+        "1".to_owned()
+    }
+}
+
+/// Decides what is under care.
+#[derive(Debug, Clone, Copy)]
+pub struct Deployment;
+
+impl Decider for Deployment {
+    const TYPE: &'static str = crate::any_event::DEPLOYMENT;
+    type State = DeploymentState;
+    type Command = DeploymentCommand;
+    type Event = DeploymentEvent;
+    type Refusal = DeploymentRefusal;
+
+    fn decide(
+        state: &DeploymentState,
+        command: DeploymentCommand,
+        context: &Context,
+    ) -> Result<Vec<DeploymentEvent>, DeploymentRefusal> {
+        match command {
+            DeploymentCommand::Register { name, product_version, is_double, labels, components } => {
+                let what = (name, product_version, is_double);
+                register_deployment::decide(state, what, labels, components, context)
+            }
+            DeploymentCommand::AttachComponent { component } => attach_component::decide(state, component, context),
+            DeploymentCommand::ChangeComponent { component } => change_component::decide(state, component, context),
+            DeploymentCommand::DetachComponent { name } => detach_component::decide(state, name, context),
+            DeploymentCommand::ScheduleMaintenance { window } => schedule_maintenance::decide(state, window, context),
+            DeploymentCommand::OverrideThreshold { check, threshold, warning, critical, reason } => {
+                override_threshold::decide(state, (check, threshold), (warning, critical), reason, context)
+            }
+            DeploymentCommand::RestoreThreshold { check, threshold } => {
+                restore_threshold::decide(state, check, threshold, context)
+            }
+            DeploymentCommand::Retire { reason } => retire_deployment::decide(state, reason, context),
+        }
+    }
+
+    fn evolve(state: &mut DeploymentState, event: &DeploymentEvent) {
+        state.evolve(event);
+    }
+
+    fn refusal_code(refusal: &DeploymentRefusal) -> RefusalCode {
+        refusal.code()
+    }
+
+    fn command_name(command: &DeploymentCommand) -> &'static str {
+        match command {
+            DeploymentCommand::Register { .. } => "register_deployment",
+            DeploymentCommand::AttachComponent { .. } => "attach_component",
+            DeploymentCommand::ChangeComponent { .. } => "change_component",
+            DeploymentCommand::DetachComponent { .. } => "detach_component",
+            DeploymentCommand::ScheduleMaintenance { .. } => "schedule_maintenance",
+            DeploymentCommand::OverrideThreshold { .. } => "override_threshold",
+            DeploymentCommand::RestoreThreshold { .. } => "restore_threshold",
+            DeploymentCommand::Retire { .. } => "retire_deployment",
+        }
+    }
+
+    fn expected_stream(command: &DeploymentCommand) -> ExpectedStream {
+        match command {
+            DeploymentCommand::Register { .. } => ExpectedStream::New,
+            _ => ExpectedStream::Any,
+        }
+    }
+
+    fn state_weight(state: &DeploymentState) -> u32 {
+        1 + u32::try_from(state.components.len() / 4).unwrap_or(u32::MAX - 1)
+    }
 }

@@ -1,10 +1,29 @@
 //! A diagnostic run's life: which checks, in what state, with what results.
 
+mod cancel_run;
+mod fail_run;
+mod plan_run;
+mod record_results;
+mod refusal;
+mod request_run;
+mod result_rules;
+mod start_run;
+mod state;
+mod time_out_run;
+
+use crate::decider::{Context, Decider, DomainEvent, ExpectedStream, RefusalCode};
 use crate::ids::{CheckCode, ComponentName, DeploymentId, EvidenceHash, ResourceName, RunId};
 use crate::outcome::Outcome;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+pub use plan_run::PLANNED_CHECKS_MAX;
+pub use record_results::RESULTS_MAX;
+pub use refusal::RunRefusal;
+pub use request_run::DEADLINE_HOURS_MAX;
+pub use result_rules::{EVIDENCE_BYTES_MAX, METRICS_MAX, RESULT_TEXT_CHARS_MAX};
+pub use state::{RunPhase, RunRequest, RunState};
 
 /// One check of one component: the unit of work of a run.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -172,4 +191,88 @@ pub enum RunEvent {
     RunTimedOut { deployment: DeploymentId, tally: Tally, missing: Vec<CheckKey>, at: DateTime<Utc> },
     /// It could not be carried on.
     RunFailed { deployment: DeploymentId, reason: String, tally: Tally, at: DateTime<Utc> },
+}
+
+impl RunEvent {
+    /// The event's stable name.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::RunRequested { .. } => "RunRequested",
+            Self::RunPlanned { .. } => "RunPlanned",
+            Self::RunStarted { .. } => "RunStarted",
+            Self::ChecksCompleted { .. } => "ChecksCompleted",
+            Self::RunCompleted { .. } => "RunCompleted",
+            Self::RunCancelled { .. } => "RunCancelled",
+            Self::RunTimedOut { .. } => "RunTimedOut",
+            Self::RunFailed { .. } => "RunFailed",
+        }
+    }
+}
+
+impl DomainEvent for RunEvent {
+    fn event_type(&self) -> String {
+        self.name().to_owned()
+    }
+
+    fn event_version(&self) -> String {
+        "1".to_owned()
+    }
+}
+
+/// Decides a run's life.
+#[derive(Debug, Clone, Copy)]
+pub struct DiagnosticRun;
+
+impl Decider for DiagnosticRun {
+    const TYPE: &'static str = crate::any_event::DIAGNOSTIC_RUN;
+    type State = RunState;
+    type Command = RunCommand;
+    type Event = RunEvent;
+    type Refusal = RunRefusal;
+
+    fn decide(state: &RunState, command: RunCommand, context: &Context) -> Result<Vec<RunEvent>, RunRefusal> {
+        match command {
+            RunCommand::Request { run, deployment, profile, checks, priority, deadline } => {
+                let request = RunRequest { run, deployment, profile, checks, priority, deadline, at: context.now };
+                request_run::decide(state, request, context)
+            }
+            RunCommand::Plan { checks } => plan_run::decide(state, checks, context),
+            RunCommand::Start => start_run::decide(state, context),
+            RunCommand::RecordResults { results } => record_results::decide(state, results, context),
+            RunCommand::Cancel { reason } => cancel_run::decide(state, reason, context),
+            RunCommand::TimeOut => time_out_run::decide(state, context),
+            RunCommand::Fail { reason } => fail_run::decide(state, reason, context),
+        }
+    }
+
+    fn evolve(state: &mut RunState, event: &RunEvent) {
+        state.evolve(event);
+    }
+
+    fn refusal_code(refusal: &RunRefusal) -> RefusalCode {
+        refusal.code()
+    }
+
+    fn command_name(command: &RunCommand) -> &'static str {
+        match command {
+            RunCommand::Request { .. } => "request_run",
+            RunCommand::Plan { .. } => "plan_run",
+            RunCommand::Start => "start_run",
+            RunCommand::RecordResults { .. } => "record_results",
+            RunCommand::Cancel { .. } => "cancel_run",
+            RunCommand::TimeOut => "time_out_run",
+            RunCommand::Fail { .. } => "fail_run",
+        }
+    }
+
+    fn expected_stream(command: &RunCommand) -> ExpectedStream {
+        match command {
+            RunCommand::Request { .. } => ExpectedStream::New,
+            _ => ExpectedStream::Any,
+        }
+    }
+
+    fn state_weight(state: &RunState) -> u32 {
+        1 + u32::try_from(state.plan.len() / 8).unwrap_or(u32::MAX - 1)
+    }
 }

@@ -1,0 +1,8 @@
+//! Properties of the aggregates: what holds for any sequence of accepted commands.
+
+#![expect(clippy::expect_used, reason = "a test stops at what should not be")]
+
+mod deployment;
+mod finding;
+mod replay;
+mod run;
