@@ -1,0 +1,120 @@
+//! Read your writes: waiting, bounded, until the views have come as far as a position.
+
+use crate::error::QueryError;
+use crate::views::PROJECTIONS;
+use domain::Position;
+use futures::stream::{FuturesUnordered, StreamExt};
+use sqlx::PgPool;
+use std::collections::HashMap;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// How far the projections that run in this process have come, by name; the others' checkpoints are read.
+pub type Watches = HashMap<String, watch::Receiver<Position>>;
+
+/// How long the checkpoints are let alone between two looks: at first, and at most.
+const POLL_LEAST: Duration = Duration::from_millis(3);
+const POLL_MOST: Duration = Duration::from_millis(50);
+
+/// The views had not come so far within the bound.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Behind {
+    /// They are still on their way, or stand still.
+    #[error("{waiting:?} had not reached position {position} in time")]
+    Late {
+        /// Where they were to be.
+        position: Position,
+        /// The projections that were not, and where they were.
+        waiting: Vec<(String, Position)>,
+    },
+    /// It can not be told.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+}
+
+/// Waits until all of `names` have reached the position.
+pub(crate) async fn wait_for(
+    pool: &PgPool,
+    watches: &Watches,
+    names: &[&str],
+    position: Position,
+    bound: Duration,
+) -> Result<(), Behind> {
+    let deadline = Instant::now() + bound;
+    let mut reached: HashMap<&str, Position> = names.iter().map(|name| (*name, Position::START)).collect();
+    let mut pause = POLL_LEAST;
+    loop {
+        for (name, at) in &mut reached {
+            if let Some(watch) = watches.get(*name) {
+                *at = (*at).max(*watch.borrow());
+            }
+        }
+        reached.retain(|_, at| *at < position);
+        if reached.is_empty() {
+            return Ok(());
+        }
+        let now = Instant::now();
+        if now >= deadline {
+            return Err(late(position, &reached));
+        }
+        let until = deadline.min(now + pause);
+        let watched: Vec<&str> = reached.keys().copied().filter(|name| watches.contains_key(*name)).collect();
+        // A watch that this process does not feed just now (another process projects) never answers: so the checkpoints
+        // are looked at all the same, only less often.
+        let all_watched = watched.len() == reached.len();
+        let patience = if all_watched { deadline.min(now + POLL_MOST) } else { until };
+        if changed(watches, &watched, position, patience).await && all_watched {
+            continue;
+        }
+        if Instant::now() < deadline {
+            look(pool, &mut reached, deadline).await?;
+        }
+        pause = (pause * 2).min(POLL_MOST);
+    }
+}
+
+/// Waits for one of the watches to reach the position; false when the time is over.
+async fn changed(watches: &Watches, names: &[&str], position: Position, until: Instant) -> bool {
+    let mut waits: FuturesUnordered<_> = names
+        .iter()
+        .filter_map(|name| watches.get(*name).cloned())
+        .map(|mut watch| async move { watch.wait_for(|at| *at >= position).await.is_ok() })
+        .collect();
+    let any = async {
+        while let Some(reached) = waits.next().await {
+            if reached {
+                return true;
+            }
+        }
+        // No watch is fed any more: only the time is left.
+        std::future::pending().await
+    };
+    tokio::time::timeout_at(until, any).await.unwrap_or(false)
+}
+
+async fn look(pool: &PgPool, reached: &mut HashMap<&str, Position>, deadline: Instant) -> Result<(), Behind> {
+    let names: Vec<String> = reached.keys().map(|name| (*name).to_owned()).collect();
+    let query =
+        sqlx::query_as::<_, (String, i64)>("SELECT name, position FROM projection_checkpoints WHERE name = ANY($1)")
+            .bind(&names)
+            .fetch_all(pool);
+    let Ok(rows) = tokio::time::timeout_at(deadline, query).await else { return Ok(()) };
+    for (name, at) in rows.map_err(QueryError::from)? {
+        if let Some(known) = reached.get_mut(name.as_str()) {
+            *known = (*known).max(Position(at));
+        }
+    }
+    Ok(())
+}
+
+fn late(position: Position, reached: &HashMap<&str, Position>) -> Behind {
+    let mut waiting: Vec<_> = reached.iter().map(|(name, at)| ((*name).to_owned(), *at)).collect();
+    waiting.sort();
+    Behind::Late { position, waiting }
+}
+
+/// Every projection there is.
+pub(crate) fn all() -> &'static [&'static str] {
+    &PROJECTIONS
+}
