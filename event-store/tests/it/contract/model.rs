@@ -114,7 +114,9 @@ pub async fn concurrent_appends_leave_a_consistent_log(backend: &impl Backend) {
             }
         }
         assert_eq!(written.values().sum::<usize>(), read.len(), "every event belongs to an acknowledged append");
-        assert!(lost.iter().all(|id| !written.contains_key(id)), "a repetition gets the same answer: {steps:#?}");
+        // (An append without events may be late for its stream while its twin is on its way: a conflict is not final.)
+        let certain = |id: &&Uuid| written.get(id).is_some_and(|events| *events > 0);
+        assert!(lost.iter().find(certain).is_none(), "a repetition gets the same answer: {steps:#?}");
         start = Position(start.0 + read.len() as i64);
     }
 }
