@@ -1,0 +1,160 @@
+//! The workgroup servers' copies of `TRIMConfig.tcfg`, and the one that administrators edit.
+//!
+//! The files are always rendered whole from the healthy configuration and the edits in force. So edits of several
+//! faults can be mended in any order, and what remains is exact.
+
+use crate::error::LabError;
+use crate::layout::{DBID, Folders, WORKGROUP_SERVERS, read_json, write_atomically, write_json};
+use crate::live::processors::PROCESSORS;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use uuid::Uuid;
+
+/// The healthy version.
+const VERSION: u32 = 42;
+const MAX_THREADS: u32 = 250;
+
+/// A deviation from the healthy configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "edit", rename_all = "kebab-case")]
+pub enum ConfigEdit {
+    /// One server has kept the previous version.
+    Behind {
+        /// The server.
+        wgs: String,
+    },
+    /// Administrators have saved a newer version without deploying it.
+    NotDeployed,
+    /// A processor is told to run on these servers.
+    RunOn {
+        /// The processor's type.
+        processor: String,
+        /// The servers, separated by commas.
+        servers: String,
+    },
+    /// A processor is told to have this status.
+    Status {
+        /// The processor's type.
+        processor: String,
+        /// Ignored, Processing or Suspended.
+        status: String,
+    },
+}
+
+type Edits = BTreeMap<String, Vec<ConfigEdit>>;
+
+fn edits_file(folders: &Folders) -> PathBuf {
+    folders.root().join("config/edits.json")
+}
+
+/// Renders all files from the edits in force; files that are right already are not touched.
+pub fn render_all(folders: &Folders, seed: u64) -> Result<(), LabError> {
+    let edits: Edits = read_json(&edits_file(folders))?.unwrap_or_default();
+    let edits: Vec<&ConfigEdit> = edits.values().flatten().collect();
+    for wgs in WORKGROUP_SERVERS {
+        write_changed(folders.config(wgs), render(seed, &edits, Some(wgs)))?;
+    }
+    write_changed(folders.admin_config(), render(seed, &edits, None))
+}
+
+/// Puts the edits of one fault into force, or (with none) takes them back.
+pub fn set_edits(folders: &Folders, seed: u64, fault: &str, edits: Vec<ConfigEdit>) -> Result<(), LabError> {
+    let mut all: Edits = read_json(&edits_file(folders))?.unwrap_or_default();
+    if edits.is_empty() {
+        all.remove(fault);
+    } else {
+        all.insert(fault.to_owned(), edits);
+    }
+    write_json(&edits_file(folders), &all)?;
+    render_all(folders, seed)
+}
+
+fn write_changed(path: PathBuf, text: String) -> Result<(), LabError> {
+    if std::fs::read(&path).is_ok_and(|found| found == text.as_bytes()) {
+        return Ok(());
+    }
+    write_atomically(&path, text.as_bytes(), 0o644)
+}
+
+/// One file: of a server, or (without one) of the administrators.
+fn render(seed: u64, edits: &[&ConfigEdit], wgs: Option<&str>) -> String {
+    let behind = edits.iter().any(|edit| matches!(edit, ConfigEdit::Behind { wgs: one } if Some(one.as_str()) == wgs));
+    let ahead = wgs.is_none() && edits.contains(&&ConfigEdit::NotDeployed);
+    let version = if behind { VERSION - 1 } else { VERSION + u32::from(ahead) };
+    let max_threads = if behind || ahead { MAX_THREADS - 50 } else { MAX_THREADS };
+    let guid = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("lab configuration {seed} {version}").as_bytes());
+    let mut servers = String::new();
+    for name in WORKGROUP_SERVERS {
+        servers.push_str(&format!(
+            "    <WorkgroupServer name=\"{name}\" port=\"1137\" minThreads=\"5\" maxThreads=\"{max_threads}\" />\n"
+        ));
+    }
+    let mut processors = String::new();
+    for processor in PROCESSORS {
+        let (mut status, mut run_on) = (processor.status, processor.wgs);
+        for edit in edits {
+            match edit {
+                ConfigEdit::RunOn { processor: one, servers } if one == processor.name => run_on = servers,
+                ConfigEdit::Status { processor: one, status: other } if one == processor.name => status = other,
+                _ => {}
+            }
+        }
+        processors.push_str(&format!(
+            "        <EventProcessor type=\"{}\" status=\"{status}\" runOn=\"{run_on}\" />\n",
+            processor.name
+        ));
+    }
+    format!(
+        "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n\
+         <!-- DOUBLE of a Content Manager configuration: made by a lab, deployed by nobody. -->\n\
+         <TRIMConfig version=\"{version}\" guid=\"{guid}\" double=\"true\" maxThreads=\"{max_threads}\">\n  \
+           <WorkgroupServers>\n{servers}  </WorkgroupServers>\n  \
+           <DataSources>\n    \
+             <Dataset id=\"{DBID}\" name=\"Double dataset\" databaseType=\"PostgreSQL\">\n      \
+               <EventProcessors>\n{processors}      </EventProcessors>\n    \
+             </Dataset>\n  \
+           </DataSources>\n\
+         </TRIMConfig>\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edits_show_only_where_they_belong() {
+        let behind = ConfigEdit::Behind { wgs: "wgs-2".to_owned() };
+        let ahead = ConfigEdit::NotDeployed;
+        let edits = [&behind, &ahead];
+        let healthy = render(1, &[], Some("wgs-1"));
+        assert!(healthy.contains("version=\"42\"") && healthy.contains("DOUBLE"));
+        assert_eq!(render(1, &edits, Some("wgs-1")), healthy);
+        assert_eq!(render(1, &[], None), healthy);
+        assert!(render(1, &edits, Some("wgs-2")).contains("version=\"41\""));
+        assert!(render(1, &edits, None).contains("version=\"43\""));
+    }
+
+    #[test]
+    fn processors_follow_their_edits() {
+        let edit = ConfigEdit::RunOn { processor: "AuditLog".to_owned(), servers: "wgs-1,wgs-2".to_owned() };
+        let text = render(1, &[&edit], Some("wgs-2"));
+        assert!(text.contains("type=\"AuditLog\" status=\"Processing\" runOn=\"wgs-1,wgs-2\""), "{text}");
+    }
+
+    #[test]
+    fn it_is_well_formed_xml() {
+        let text = render(1, &[], None);
+        let mut reader = quick_xml::Reader::from_str(&text);
+        let mut elements = 0;
+        loop {
+            match reader.read_event().expect("well-formed") {
+                quick_xml::events::Event::Eof => break,
+                quick_xml::events::Event::Empty(_) | quick_xml::events::Event::Start(_) => elements += 1,
+                _ => {}
+            }
+        }
+        assert!(elements > PROCESSORS.len());
+    }
+}

@@ -1,0 +1,173 @@
+//! How `lab break` and `lab mend` steer the process that keeps the lab up.
+//!
+//! They write `control.json` with a new generation; that process watches the file, brings the switches into force and
+//! answers in `control.ack.json`. Only then do they return.
+
+use crate::error::LabError;
+use crate::layout::{Folders, is_locked, read_json, write_json};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long bringing a switch into force may take.
+const ACK_BOUND: Duration = Duration::from_secs(20);
+/// How often either side looks at the other's file.
+pub const POLL: Duration = Duration::from_millis(100);
+
+/// What the event processors' counters can do wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "mode", rename_all = "kebab-case")]
+pub enum ProcessorMode {
+    /// Works, but far too slowly for what comes in.
+    Backlog,
+    /// Fails on the same event again and again.
+    Poison,
+    /// Has another status since so many hours.
+    Status {
+        /// Ignored or Suspended.
+        status: String,
+        /// Since when.
+        hours: i64,
+        /// How many events wait.
+        queued: i64,
+    },
+}
+
+/// Which certificate the web double shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CertificateKind {
+    /// Ends in a few days.
+    Expiring,
+    /// Names another host.
+    WrongName,
+}
+
+/// One deviation from healthy behaviour of the live parts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case")]
+pub enum Switch {
+    /// Closes a workgroup server's port.
+    CloseWgs {
+        /// The server.
+        wgs: String,
+    },
+    /// Makes an event processor misbehave.
+    Processor {
+        /// Its type.
+        name: String,
+        /// How.
+        mode: ProcessorMode,
+    },
+    /// Delays every response.
+    WebDelay {
+        /// By so much.
+        ms: u64,
+    },
+    /// Answers everything with this status.
+    WebStatus {
+        /// The HTTP status.
+        status: u16,
+    },
+    /// The page works, the ServiceAPI's queries fail.
+    WebNoWgs,
+    /// The Date header is off.
+    WebDateSkew {
+        /// By so much.
+        seconds: i64,
+    },
+    /// Another certificate.
+    WebCertificate {
+        /// Which.
+        kind: CertificateKind,
+    },
+    /// Repeats one message in a log.
+    LogFlood {
+        /// The log's name, such as `wgs-1`, `web` or `ldap-wgs-1`.
+        log: String,
+        /// How often at once.
+        burst: u32,
+        /// The message.
+        message: String,
+    },
+    /// Stops writing a log.
+    LogSilent {
+        /// Its name.
+        log: String,
+    },
+    /// Stops writing the audit log.
+    AuditSilent,
+    /// One session holds a row's lock and another waits for it.
+    BlockingLock,
+    /// A session stays idle in its transaction.
+    IdleTransaction,
+}
+
+/// What `control.json` holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Control {
+    /// Rises with each change.
+    pub generation: u64,
+    /// By fault.
+    pub switches: BTreeMap<String, Vec<Switch>>,
+}
+
+impl Control {
+    /// All switches in force, whatever fault they are of.
+    pub fn all(&self) -> impl Iterator<Item = &Switch> {
+        self.switches.values().flatten()
+    }
+}
+
+/// What `control.ack.json` holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ControlAck {
+    /// The generation that is in force, as far as there is no failure.
+    pub generation: u64,
+    /// What could not be brought into force.
+    pub failure: Option<String>,
+}
+
+/// Whether a process keeps the lab up: it holds this lock.
+pub fn is_up(folders: &Folders) -> Result<bool, LabError> {
+    is_locked(&folders.up_lock())
+}
+
+/// Sets the switches of one fault (none: takes them back) and waits until they are in force.
+///
+/// Taking switches back while the lab is down only writes them: it starts without them.
+pub async fn set_switches(folders: &Folders, fault: &str, switches: Vec<Switch>) -> Result<(), LabError> {
+    let off = switches.is_empty();
+    let mut control: Control = read_json(&folders.control())?.unwrap_or_default();
+    if off {
+        control.switches.remove(fault);
+    } else {
+        control.switches.insert(fault.to_owned(), switches);
+    }
+    control.generation += 1;
+    let up = is_up(folders)?;
+    if !up && !off {
+        return Err(LabError::NotUp(folders.root().to_owned()));
+    }
+    write_json(&folders.control(), &control)?;
+    if up { wait_for_ack(folders, fault, control.generation).await } else { Ok(()) }
+}
+
+async fn wait_for_ack(folders: &Folders, fault: &str, generation: u64) -> Result<(), LabError> {
+    let refused = |reason: String| LabError::NotInForce { fault: fault.to_owned(), reason };
+    let deadline = Instant::now() + ACK_BOUND;
+    loop {
+        let ack: ControlAck = read_json(&folders.control_ack())?.unwrap_or_default();
+        if ack.generation >= generation {
+            return ack.failure.map_or(Ok(()), |reason| Err(refused(reason)));
+        }
+        if !is_up(folders)? {
+            return Err(LabError::NotUp(folders.root().to_owned()));
+        }
+        if Instant::now() > deadline {
+            return Err(refused("it did not answer in time".to_owned()));
+        }
+        tokio::time::sleep(POLL / 4).await;
+    }
+}

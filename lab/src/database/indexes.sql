@@ -1,0 +1,10 @@
+CREATE INDEX tsrecord_rcdatereg ON tsrecord (rcdatereg);
+CREATE INDEX tsrecord_recordid ON tsrecord (recordid);
+CREATE INDEX tsrecelec_resid ON tsrecelec (restore, resid);
+CREATE INDEX tserecvsn_rvrecuri ON tserecvsn (rvrecuri);
+CREATE INDEX tsrenditio_rdrecuri ON tsrenditio (rdrecuri);
+CREATE INDEX tsrecloc_recuri ON tsrecloc (recuri);
+CREATE INDEX tsexfieldv_recuri ON tsexfieldv (recuri);
+CREATE INDEX tstxtidx_recuri ON tstxtidx (recuri);
+CREATE INDEX tstxtidx_word ON tstxtidx (word);
+CREATE INDEX double_audit_event_at ON double_audit_event (at);

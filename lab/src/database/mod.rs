@@ -1,0 +1,127 @@
+//! The dataset's database: its roles, its schema, its rows.
+
+mod load;
+
+pub use load::{SCHEMA_VERSION, load};
+
+use crate::error::LabError;
+use crate::layout::{Folders, write_atomically};
+use crate::options::LabOptions;
+use rand::distr::{Alphanumeric, SampleString};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection, PgConnection};
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+const CONNECT_BOUND: Duration = Duration::from_secs(10);
+/// Shown in `pg_stat_activity`: whoever looks shall see that it is a double.
+pub const APPLICATION: &str = "TRIMWorkgroup (double)";
+
+/// The names of the two roles.
+#[derive(Debug, Clone)]
+pub struct Roles {
+    /// Owns the dataset.
+    pub owner: String,
+    /// Reads the dataset and the server's statistics: what a diagnosis uses.
+    pub monitor: String,
+}
+
+impl Roles {
+    /// Roles belong to the whole server: a dataset under another name has its own.
+    pub fn of(database: &str) -> Self {
+        let prefix = if database == "cm_dataset_double" { "cm" } else { database };
+        Self { owner: format!("{prefix}_owner"), monitor: format!("{prefix}_monitor") }
+    }
+}
+
+/// Options for one database of a server, from the URL of any of its databases.
+pub fn connect_options(url: &str, database: &str) -> Result<PgConnectOptions, LabError> {
+    let options = PgConnectOptions::from_str(url).map_err(LabError::db("understand its URL"))?;
+    Ok(options.database(database).application_name(APPLICATION).disable_statement_logging())
+}
+
+/// A small pool that gives up soon when the server does not answer.
+pub async fn pool(options: PgConnectOptions, connections: u32) -> Result<PgPool, LabError> {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(CONNECT_BOUND)
+        .connect_with(options)
+        .await
+        .map_err(LabError::db("connect"))
+}
+
+/// One connection, within a bound.
+pub async fn connect(options: &PgConnectOptions) -> Result<PgConnection, LabError> {
+    let connecting = PgConnection::connect_with(options);
+    let connected = tokio::time::timeout(CONNECT_BOUND, connecting).await;
+    connected.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map_err(LabError::db("connect"))
+}
+
+/// Makes the roles, and sets their passwords to what the secret files say.
+pub async fn ensure_roles(admin: &mut PgConnection, folders: &Folders, roles: &Roles) -> Result<(), LabError> {
+    for (role, file) in [(&roles.owner, folders.owner_password()), (&roles.monitor, folders.monitor_password())] {
+        let password = ensure_password(&file)?;
+        let known: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = $1)")
+            .bind(role)
+            .fetch_one(&mut *admin)
+            .await
+            .map_err(LabError::db("look for its roles"))?;
+        let verb = if known { "ALTER" } else { "CREATE" };
+        // Names and passwords are made by us of letters, digits and underscores only.
+        run(admin, &format!("{verb} ROLE {role} LOGIN PASSWORD '{password}'"), "make its roles").await?;
+    }
+    let monitor = &roles.monitor;
+    run(admin, &format!("GRANT pg_monitor TO {monitor}"), "grant pg_monitor").await?;
+    let read_only = format!("ALTER ROLE {monitor} SET default_transaction_read_only = on");
+    run(admin, &read_only, "make its monitoring role read-only").await
+}
+
+/// Makes the database anew, empty, and the roles' rights in it.
+pub async fn recreate(admin: &mut PgConnection, options: &LabOptions, roles: &Roles) -> Result<(), LabError> {
+    let database = &options.database;
+    run(admin, &format!("DROP DATABASE IF EXISTS {database} WITH (FORCE)"), "drop its old database").await?;
+    let create = format!("CREATE DATABASE {database} OWNER {} TEMPLATE template0 ENCODING 'UTF8'", roles.owner);
+    run(admin, &create, "make its database").await?;
+    let comment = format!("COMMENT ON DATABASE {database} IS 'DOUBLE of a Content Manager dataset, not a real one'");
+    run(admin, &comment, "label its database").await
+}
+
+/// Makes the tables, as their owner.
+pub async fn make_schema(pool: &PgPool, roles: &Roles) -> Result<(), LabError> {
+    let (owner, monitor) = (&roles.owner, &roles.monitor);
+    let script = format!(
+        "REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+         GRANT ALL ON SCHEMA public TO {owner};
+         SET ROLE {owner};
+         {}
+         GRANT USAGE ON SCHEMA public TO {monitor};
+         GRANT SELECT ON ALL TABLES IN SCHEMA public TO {monitor};
+         GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO {monitor};
+         RESET ROLE;",
+        include_str!("schema.sql")
+    );
+    sqlx::raw_sql(&script).execute(pool).await.map_err(LabError::db("make its tables")).map(drop)
+}
+
+/// Brings the statistics up to date and removes dead rows, of all tables or of some.
+pub async fn vacuum(pool: &PgPool, tables: &[&str]) -> Result<(), LabError> {
+    let statement = format!("VACUUM (ANALYZE) {}", tables.join(", "));
+    sqlx::query(&statement).execute(pool).await.map_err(LabError::db("vacuum and analyse")).map(drop)
+}
+
+async fn run(connection: &mut PgConnection, statement: &str, doing: &'static str) -> Result<(), LabError> {
+    sqlx::raw_sql(statement).execute(connection).await.map_err(LabError::db(doing)).map(drop)
+}
+
+fn ensure_password(file: &Path) -> Result<String, LabError> {
+    if let Ok(text) = std::fs::read_to_string(file) {
+        let text = text.trim();
+        if text.len() >= 20 && text.chars().all(|c| c.is_ascii_alphanumeric()) {
+            return Ok(text.to_owned());
+        }
+    }
+    let password = Alphanumeric.sample_string(&mut rand::rng(), 40);
+    write_atomically(file, format!("{password}\n").as_bytes(), 0o600)?;
+    Ok(password)
+}

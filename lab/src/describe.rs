@@ -1,0 +1,127 @@
+//! What the lab says about itself: the components to register.
+
+use crate::database::{Roles, SCHEMA_VERSION};
+use crate::description::{LabComponent, LabDescription, SecretPlace, ThresholdOverride};
+use crate::error::LabError;
+use crate::layout::{DBID, Folders, STORES, WORKGROUP_SERVERS, write_atomically};
+use crate::options::LabOptions;
+use crate::redis::{self, RedisUrl};
+use crate::web;
+use sqlx::postgres::PgConnectOptions;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::str::FromStr as _;
+
+/// Describes the lab as a deployment.
+pub fn describe(
+    options: &LabOptions,
+    folders: &Folders,
+    roles: &Roles,
+    ports: &BTreeMap<String, u16>,
+    admin_url: &str,
+) -> Result<LabDescription, LabError> {
+    let mut components = vec![dataset(options, folders, roles, admin_url)?];
+    for wgs in WORKGROUP_SERVERS {
+        let mut settings = vec![
+            ("host", "127.0.0.1".to_owned()),
+            ("port", port(ports, wgs)),
+            ("config", text(&folders.config(wgs))),
+            ("admin_config", text(&folders.admin_config())),
+            ("logs", text(&folders.logs(wgs))),
+            ("dbid", DBID.to_owned()),
+            ("dataset", "dataset".to_owned()),
+        ];
+        // The audit log is written by one server only.
+        if wgs == WORKGROUP_SERVERS[0] {
+            settings.push(("audit_logs", text(&folders.audit_logs())));
+        }
+        components.push(component(wgs, "workgroup-server", settings));
+    }
+    for (number, name, _) in STORES {
+        let settings = vec![
+            ("path", text(&folders.store_root(name))),
+            ("store_number", number.to_string()),
+            ("dbid", DBID.to_owned()),
+            ("dataset", "dataset".to_owned()),
+        ];
+        components.push(component(name, "document-store", settings));
+    }
+    let web = vec![
+        ("url", format!("https://127.0.0.1:{}", port(ports, "web"))),
+        ("ca", text(&web::ca_file(folders))),
+        ("host", "127.0.0.1".to_owned()),
+        ("port", port(ports, "web")),
+        ("logs", text(&folders.logs("web"))),
+    ];
+    components.push(component("web", "web-tier", web));
+    let events =
+        vec![("logs", text(&folders.logs("events"))), ("dbid", DBID.to_owned()), ("dataset", "dataset".into())];
+    components.push(component("events", "event-processor", events));
+    components.push(component("host", "host", vec![("path", text(folders.root()))]));
+    if let Some(url) = &options.redis_url {
+        components.push(cache(folders, url)?);
+    }
+    Ok(LabDescription {
+        name: "lab (double)".to_owned(),
+        product_version: "23.4".to_owned(),
+        is_double: true,
+        labels: [("double", "true"), ("made-by", "lab")].map(|(a, b)| (a.to_owned(), b.to_owned())).into(),
+        components,
+        overrides: overrides(),
+    })
+}
+
+/// A session that a fault opens is seconds old when it is looked for, where a real one would be minutes old.
+fn overrides() -> Vec<ThresholdOverride> {
+    let young = |check: &str, threshold: &str, warning: &str| ThresholdOverride {
+        check: check.to_owned(),
+        threshold: threshold.to_owned(),
+        warning: Some(warning.to_owned()),
+        critical: None,
+        reason: "the lab's faults are seconds old when they are looked for".to_owned(),
+    };
+    vec![young("PG-BLOCKED-QUERY", "blocked_s", "1"), young("PG-IDLE-IN-TRANSACTION", "idle_s", "3")]
+}
+
+fn dataset(options: &LabOptions, folders: &Folders, roles: &Roles, admin_url: &str) -> Result<LabComponent, LabError> {
+    let server = PgConnectOptions::from_str(admin_url).map_err(LabError::db("understand its URL"))?;
+    let url = format!("postgres://{}@{}:{}/{}", roles.monitor, server.get_host(), server.get_port(), options.database);
+    let settings =
+        vec![("url", url), ("dbid", DBID.to_owned()), ("expected_schema_version", SCHEMA_VERSION.to_string())];
+    let mut dataset = component("dataset", "dataset-database", settings);
+    dataset.secrets.insert("password".to_owned(), SecretPlace::File(text(&folders.monitor_password())));
+    Ok(dataset)
+}
+
+fn cache(folders: &Folders, url: &str) -> Result<LabComponent, LabError> {
+    let parsed = RedisUrl::parse(url)?;
+    write_atomically(&redis::url_file(folders), url.as_bytes(), 0o600)?;
+    let mut cache = component("cache", "cache", vec![("url", parsed.bare)]);
+    if let Some(user) = parsed.user {
+        cache.settings.insert("user".to_owned(), user);
+    }
+    if let Some(password) = parsed.password {
+        let file = folders.root().join("secrets/cache.password");
+        write_atomically(&file, password.as_bytes(), 0o600)?;
+        cache.secrets.insert("password".to_owned(), SecretPlace::File(text(&file)));
+    }
+    Ok(cache)
+}
+
+fn component(name: &str, kind: &str, settings: Vec<(&str, String)>) -> LabComponent {
+    LabComponent {
+        name: name.to_owned(),
+        kind: kind.to_owned(),
+        settings: settings.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+        secrets: BTreeMap::new(),
+        labels: BTreeMap::from([("double".to_owned(), "true".to_owned())]),
+    }
+}
+
+fn port(ports: &BTreeMap<String, u16>, of: &str) -> String {
+    ports.get(of).map_or_else(String::new, ToString::to_string)
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}

@@ -1,0 +1,24 @@
+//! Failure mode 9: a processor that must keep the order of events runs on two servers.
+
+use crate::config::ConfigEdit;
+use crate::context::FaultContext;
+use crate::error::LabError;
+use crate::fault::{Fault, must};
+use std::time::Duration;
+
+/// The fault.
+pub const FAULT: Fault = Fault {
+    name: "audit-on-two-servers",
+    title: "The audit log processor runs on both servers",
+    breaks: "The configuration runs AuditLog on wgs-1 and wgs-2",
+    expects: &[must("CM-PROCESSOR-TWICE", "")],
+    conflicts: &["audit-disabled"],
+    ripe_after: Duration::ZERO,
+    inject: |context| Box::pin(inject(context)),
+    refresh: None,
+};
+
+async fn inject(context: &mut FaultContext<'_>) -> Result<(), LabError> {
+    let (processor, servers) = ("AuditLog".to_owned(), "wgs-1,wgs-2".to_owned());
+    context.configure(vec![ConfigEdit::RunOn { processor, servers }])
+}

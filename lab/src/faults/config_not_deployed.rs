@@ -1,0 +1,23 @@
+//! Failure mode 5: the configuration was saved and never deployed.
+
+use crate::config::ConfigEdit;
+use crate::context::FaultContext;
+use crate::error::LabError;
+use crate::fault::{Fault, must};
+use std::time::Duration;
+
+/// The fault.
+pub const FAULT: Fault = Fault {
+    name: "config-not-deployed",
+    title: "The configuration was edited but not deployed",
+    breaks: "The administrators' TRIMConfig.tcfg has a newer version than the servers'",
+    expects: &[must("CM-CONFIG-NOT-DEPLOYED", "")],
+    conflicts: &[],
+    ripe_after: Duration::ZERO,
+    inject: |context| Box::pin(inject(context)),
+    refresh: None,
+};
+
+async fn inject(context: &mut FaultContext<'_>) -> Result<(), LabError> {
+    context.configure(vec![ConfigEdit::NotDeployed])
+}
