@@ -54,8 +54,12 @@ pub fn describe(
         ("logs", text(&folders.logs("web"))),
     ];
     components.push(component("web", "web-tier", web));
-    let events =
-        vec![("logs", text(&folders.logs("events"))), ("dbid", DBID.to_owned()), ("dataset", "dataset".into())];
+    let events = vec![
+        ("logs", text(&folders.logs("events"))),
+        ("audit_logs", text(&folders.audit_logs())),
+        ("dbid", DBID.to_owned()),
+        ("dataset", "dataset".to_owned()),
+    ];
     components.push(component("events", "event-processor", events));
     components.push(component("host", "host", vec![("path", text(folders.root()))]));
     if let Some(url) = &options.redis_url {
