@@ -1,236 +1,357 @@
-//! The command bus: load, decide, append; retry on conflict; record refusals; return the first outcome of a repeated command.
+//! The command bus: load, decide, append, once.
+//!
+//! A command is decided on a cached state, or, where it starts its stream, on none; the append then says whether that state
+//! was the present one. So an accepted command costs one round trip. What a state that may be old refuses, or finds nothing
+//! to do for, is decided again on what the log says now, before it is believed and put on record.
 
+use crate::cache::{Known, StateCache};
 use crate::clock::{Clock, SystemClock};
-use crate::command_store::{Attempt, CommandStore, Start};
 use crate::error::CommandError;
+use crate::hash::body_hash;
+use crate::lanes::Lanes;
+use crate::loading;
+use crate::store::{Basis, CommandStore, Verdict};
+use crate::trace::ensure_traceparent;
 use cqrs_es::{AggregateError, CqrsFramework};
-use domain::{Context, Decider, DeciderAggregate, ExpectedStream, Metadata, Position, StreamVersion};
-use event_store::{AppendError, Appended, CommandOutcome, CommandRecord, EventLog, RefusedCommand, StreamId};
-use moka::sync::Cache;
-use sha2::{Digest, Sha256};
-use std::any::Any;
+use domain::{CommandId, Context, Decider, ExpectedStream, Metadata, Position, StreamVersion};
+use event_store::{Appended, CommandOutcome, CommandRecord, EventLog, RefusedCommand, StreamId};
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tracing::Instrument;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
-/// How the bus behaves.
+const PAUSE_MIN: Duration = Duration::from_millis(2);
+const PAUSE_MAX: Duration = Duration::from_millis(250);
+
+/// How the bus behaves; the defaults are right for nearly everybody.
 #[derive(Clone)]
 pub struct BusOptions {
-    /// How many aggregates' states are kept in memory.
-    pub cached_aggregates: u64,
-    /// How often a command is decided again after others changed the aggregate first.
-    pub conflict_retries: u32,
-    /// Where "now" comes from.
+    /// Tells the time of decisions.
     pub clock: Arc<dyn Clock>,
+    /// About how much room cached states may take, in kilobytes.
+    pub cache_kilobytes: u64,
+    /// How often a command is decided anew where others changed its stream in between.
+    pub conflicts_max: u32,
+    /// How long a command waits for earlier ones to the same stream.
+    pub turn_wait: Duration,
 }
 
 impl Default for BusOptions {
     fn default() -> Self {
-        Self { cached_aggregates: 20_000, conflict_retries: 8, clock: Arc::new(SystemClock) }
+        Self {
+            clock: Arc::new(SystemClock),
+            cache_kilobytes: 64 * 1_024,
+            conflicts_max: 8,
+            turn_wait: Duration::from_secs(15),
+        }
     }
 }
 
-/// What an accepted command did.
+/// What an executed command did.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Executed<E> {
-    /// The position of its last event; where it had none, the end of the log as known then. Views that have come this far
-    /// show it.
+    /// The position of its last event; where it had none, the end of the log as known then.
     pub position: Position,
     /// The stream's version after it.
     pub version: StreamVersion,
-    /// True where the command had been executed before, and this is what happened then.
+    /// True where it had been executed before, and this is what happened then.
     pub repeated: bool,
-    /// What happened; empty where it was repeated.
+    /// What it decided; empty where repeated.
     pub events: Vec<E>,
 }
 
-/// A folded state and how many events it is folded from.
-pub(crate) struct Folded<S> {
-    pub(crate) state: S,
-    pub(crate) version: StreamVersion,
+/// How many commands ended how since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BusCounts {
+    /// Executed.
+    pub executed: u64,
+    /// Executed before.
+    pub repeated: u64,
+    /// Refused.
+    pub refused: u64,
+    /// Failed otherwise.
+    pub failed: u64,
+    /// Decided anew because others changed the stream in between.
+    pub conflicts: u64,
 }
 
-/// Executes commands. Cheap to share; one per process, so that its cache of states serves all.
-pub struct CommandBus {
-    pub(crate) log: Arc<dyn EventLog>,
-    pub(crate) states: Cache<StreamId, Arc<dyn Any + Send + Sync>>,
+/// Executes commands. Clones share everything.
+#[derive(Clone)]
+pub struct CommandBus(Arc<Inner>);
+
+struct Inner {
+    log: Arc<dyn EventLog>,
     options: BusOptions,
+    cache: StateCache,
+    lanes: Arc<Lanes>,
+    counters: Counters,
+}
+
+#[derive(Default)]
+struct Counters {
+    executed: AtomicU64,
+    repeated: AtomicU64,
+    refused: AtomicU64,
+    failed: AtomicU64,
+    conflicts: AtomicU64,
+}
+
+/// One command on its way.
+struct Sent<'a> {
+    id: Uuid,
+    stream: &'a StreamId,
+    metadata: &'a Metadata,
+    record: &'a CommandRecord,
+}
+
+/// What an executed command did, and the state that it left.
+pub(crate) struct Settled<D: Decider> {
+    pub executed: Executed<D::Event>,
+    /// The state after it. Where it was repeated: a state after it, or one as old as the cache.
+    pub state: Arc<D::State>,
 }
 
 impl CommandBus {
-    /// A bus over a log.
-    pub fn new(log: Arc<dyn EventLog>, options: BusOptions) -> Arc<Self> {
-        let states = Cache::new(options.cached_aggregates);
-        Arc::new(Self { log, states, options })
+    /// A bus that writes to this log.
+    pub fn new(log: Arc<dyn EventLog>, options: BusOptions) -> Self {
+        let cache = StateCache::new(options.cache_kilobytes);
+        Self(Arc::new(Inner { log, options, cache, lanes: Arc::default(), counters: Counters::default() }))
     }
 
-    /// The log that it writes to.
-    pub fn log(&self) -> &Arc<dyn EventLog> {
-        &self.log
-    }
-
-    /// Executes a command on the aggregate with this id.
+    /// Executes a command on the aggregate `id`. Repeating it (the same `metadata.command_id`) changes nothing and returns
+    /// what happened the first time.
     pub async fn execute<D: Decider>(
         &self,
         id: Uuid,
         command: D::Command,
         metadata: Metadata,
     ) -> Result<Executed<D::Event>, CommandError> {
+        Ok(self.settle::<D>(id, command, metadata).await?.executed)
+    }
+
+    /// The present state of an aggregate, as the log has it now. The default state at version 0 where it does not exist.
+    pub async fn load<D: Decider>(&self, id: Uuid) -> Result<(D::State, StreamVersion), CommandError> {
+        let stream = StreamId::new(D::TYPE, &id.to_string());
+        let known = self.0.verified::<D>(id, &stream).await?;
+        Ok(known.map_or_else(
+            || (D::State::default(), StreamVersion(0)),
+            |known| (Arc::unwrap_or_clone(known.state), known.version),
+        ))
+    }
+
+    /// How many commands ended how.
+    pub fn counts(&self) -> BusCounts {
+        let Counters { executed, repeated, refused, failed, conflicts } = &self.0.counters;
+        BusCounts {
+            executed: executed.load(Ordering::Relaxed),
+            repeated: repeated.load(Ordering::Relaxed),
+            refused: refused.load(Ordering::Relaxed),
+            failed: failed.load(Ordering::Relaxed),
+            conflicts: conflicts.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The log that the bus writes to.
+    pub fn log(&self) -> &Arc<dyn EventLog> {
+        &self.0.log
+    }
+
+    /// The clock that tells the time of decisions.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.0.options.clock
+    }
+
+    pub(crate) async fn settle<D: Decider>(
+        &self,
+        id: Uuid,
+        command: D::Command,
+        mut metadata: Metadata,
+    ) -> Result<Settled<D>, CommandError> {
+        ensure_traceparent(&mut metadata);
+        let stream = StreamId::new(D::TYPE, &id.to_string());
         let name = D::command_name(&command);
         let span = tracing::info_span!(
             "command",
-            otel.name = name,
-            aggregate = D::TYPE,
-            id = %id,
+            command = name,
+            stream = %stream,
             command_id = %metadata.command_id,
-            outcome = tracing::field::Empty
+            outcome = tracing::field::Empty,
         );
-        let current = span.clone();
-        async move {
-            let result = self.execute_bounded::<D>(id, command, metadata).await;
-            span.record("outcome", result.as_ref().map_or_else(outcome_name, |_| "accepted"));
-            result
-        }
-        .instrument(current)
-        .await
+        let body_hash = body_hash::<D>(id, &command)
+            .map_err(|error| CommandError::Damaged { reason: format!("the command has no JSON: {error}") })?;
+        let record = CommandRecord { name: name.to_owned(), body_hash };
+        let sent = Sent { id, stream: &stream, metadata: &metadata, record: &record };
+        let settled = self.0.run::<D>(sent, command).instrument(span.clone()).await;
+        span.record("outcome", self.0.count(&settled));
+        settled
     }
+}
 
-    /// The newest state of an aggregate and its version; the default state at version 0 where it does not exist.
-    pub async fn load<D: Decider>(&self, id: Uuid) -> Result<(D::State, StreamVersion), CommandError> {
-        let stream = StreamId::new(D::TYPE, &id.to_string());
-        let folded = crate::command_store::catch_up::<D>(self, &stream).await?;
-        Ok((folded.state.clone(), folded.version))
-    }
-
-    async fn execute_bounded<D: Decider>(
-        &self,
-        id: Uuid,
-        command: D::Command,
-        metadata: Metadata,
-    ) -> Result<Executed<D::Event>, CommandError> {
-        let stream = StreamId::new(D::TYPE, &id.to_string());
-        let record =
-            CommandRecord { name: D::command_name(&command).to_owned(), body_hash: body_hash::<D>(&stream, &command)? };
-        let mut start = match D::expected_stream(&command) {
-            ExpectedStream::New => Start::Assumed,
-            ExpectedStream::Any => Start::Cached,
+impl Inner {
+    async fn run<D: Decider>(&self, sent: Sent<'_>, command: D::Command) -> Result<Settled<D>, CommandError> {
+        let (_lane, mut basis) = match D::expected_stream(&command) {
+            ExpectedStream::New => (None, Basis { known: None, verified: false }),
+            ExpectedStream::Any => {
+                let lane = self.lanes.enter((D::TYPE, sent.id), self.options.turn_wait).await?;
+                (Some(lane), self.cached_or_loaded::<D>(sent.id, sent.stream).await?)
+            }
         };
         let mut conflicts = 0;
         loop {
-            let attempt = Arc::new(Attempt::new(stream.clone(), start, metadata.clone(), record.clone()));
-            match self.attempt::<D>(id, command.clone(), &attempt).await {
-                Ok(executed) => return Ok(executed),
-                Err(Failed::Unverified) => start = Start::Verified,
-                Err(Failed::Refused(code, message)) => {
-                    return self.refuse(stream, metadata, record, code, message).await;
+            match self.decide(&sent, &basis, command.clone()).await {
+                Err(AggregateError::UserError(refusal)) if basis.verified => {
+                    return self.refuse(&sent, &refusal, basis.state()).await;
                 }
-                Err(Failed::Error(CommandError::Conflict)) if conflicts < self.options.conflict_retries => {
+                Err(AggregateError::UserError(_)) | Ok(Verdict::Unsure) => {
+                    let known = self.verified::<D>(sent.id, sent.stream).await?;
+                    basis = Basis { known, verified: true };
+                }
+                Ok(Verdict::Failed(event_store::AppendError::Conflict { .. })) => {
+                    self.cache.evict::<D>(sent.id).await;
+                    self.counters.conflicts.fetch_add(1, Ordering::Relaxed);
                     conflicts += 1;
-                    start = Start::Verified;
-                    tokio::time::sleep(back_off(conflicts)).await;
+                    if conflicts > self.options.conflicts_max {
+                        return Err(CommandError::Conflict);
+                    }
+                    pause_after_conflict(conflicts, sent.metadata.command_id).await;
+                    let known = self.loaded::<D>(sent.id, sent.stream).await?;
+                    basis = Basis { known, verified: true };
                 }
-                Err(Failed::Error(error)) => return Err(error),
+                Ok(Verdict::Failed(error)) => return Err(error.into()),
+                Ok(Verdict::Unstorable(reason)) => return Err(CommandError::Damaged { reason }),
+                Ok(Verdict::Appended { appended, events, state, last_event }) => {
+                    return Ok(self.accept(sent.id, &basis, appended, events, (state, last_event)).await);
+                }
+                Err(other) => return Err(CommandError::Damaged { reason: other.to_string() }),
             }
         }
     }
 
-    /// One decision through `cqrs_es`.
-    async fn attempt<D: Decider>(
+    /// Lets the framework drive the aggregate on this basis, up to the append.
+    async fn decide<D: Decider>(
+        &self,
+        sent: &Sent<'_>,
+        basis: &Basis<D>,
+        command: D::Command,
+    ) -> Result<Verdict<D>, AggregateError<D::Refusal>> {
+        let verdict = Mutex::new(None);
+        let store = CommandStore {
+            log: self.log.as_ref(),
+            stream: sent.stream,
+            basis,
+            metadata: sent.metadata,
+            record: sent.record,
+            verdict: &verdict,
+        };
+        let context = Context { now: self.options.clock.now(), actor: sent.metadata.actor.clone(), id: sent.id };
+        let framework = CqrsFramework::new(store, Vec::new(), ());
+        let ended =
+            framework.execute_with_metadata(&sent.stream.aggregate_id, (command, context), HashMap::new()).await;
+        drop(framework);
+        match verdict.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some(verdict) => Ok(verdict),
+            // Without a verdict the decision did not come to the commit.
+            None => Err(ended.err().unwrap_or(AggregateError::AggregateConflict)),
+        }
+    }
+
+    async fn accept<D: Decider>(
         &self,
         id: Uuid,
-        command: D::Command,
-        attempt: &Arc<Attempt>,
-    ) -> Result<Executed<D::Event>, Failed> {
-        let context = Context { id, now: self.options.clock.now(), actor: attempt.metadata.actor.clone() };
-        let store = CommandStore::<D>::new(self, Arc::clone(attempt));
-        let events = store.committed();
-        let framework: CqrsFramework<DeciderAggregate<D>, _> = CqrsFramework::new(store, Vec::new(), ());
-        // The metadata travels in the attempt: typed, and once.
-        let done = framework.execute_with_metadata(&id.to_string(), (command, context), HashMap::new()).await;
-        match done {
-            Ok(()) => {
-                let Some(appended) = attempt.appended() else { return Err(Failed::Unverified) };
-                let events = if appended.repeated { Vec::new() } else { events.take() };
-                Ok(executed(appended, events))
-            }
-            Err(AggregateError::UserError(_)) if !attempt.was_verified() => Err(Failed::Unverified),
-            Err(AggregateError::UserError(refusal)) => {
-                Err(Failed::Refused(D::refusal_code(&refusal).to_owned(), refusal.to_string()))
-            }
-            Err(AggregateError::AggregateConflict) => Err(Failed::Error(CommandError::Conflict)),
-            Err(
-                AggregateError::DatabaseConnectionError(error)
-                | AggregateError::DeserializationError(error)
-                | AggregateError::UnexpectedError(error),
-            ) => Err(Failed::Error(match error.downcast::<CommandError>() {
-                Ok(error) => *error,
-                Err(other) => CommandError::Damaged(other.to_string()),
-            })),
+        basis: &Basis<D>,
+        appended: Appended,
+        events: Vec<D::Event>,
+        (state, last_event): (D::State, Option<Uuid>),
+    ) -> Settled<D> {
+        let Appended { position, version, repeated, .. } = appended;
+        if repeated {
+            // What was decided now did not happen.
+            let executed = Executed { position, version, repeated, events: Vec::new() };
+            return Settled { executed, state: basis.state() };
         }
+        let state = Arc::new(state);
+        if let Some(last_event) = last_event {
+            self.cache.put::<D>(id, &Known { state: Arc::clone(&state), version, last_event }).await;
+        }
+        Settled { executed: Executed { position, version, repeated, events }, state }
     }
 
-    /// Records the refusal. Where the command came before, what happened then counts.
-    async fn refuse<E>(
+    /// Puts a refusal on record; where the command came before, what happened then counts.
+    async fn refuse<D: Decider>(
         &self,
-        stream: StreamId,
-        metadata: Metadata,
-        command: CommandRecord,
-        code: String,
-        message: String,
-    ) -> Result<Executed<E>, CommandError> {
-        match self.log.record_refusal(RefusedCommand { stream, metadata, command, code, message }).await {
-            Ok(CommandOutcome::Accepted(appended)) => Ok(executed(Appended { repeated: true, ..appended }, Vec::new())),
-            Ok(CommandOutcome::Refused { code, message }) => Err(CommandError::Refused { code, message }),
-            Err(error) => Err(error.into()),
+        sent: &Sent<'_>,
+        refusal: &D::Refusal,
+        state: Arc<D::State>,
+    ) -> Result<Settled<D>, CommandError> {
+        let refused = RefusedCommand {
+            stream: sent.stream.clone(),
+            metadata: sent.metadata.clone(),
+            command: sent.record.clone(),
+            code: D::refusal_code(refusal).to_owned(),
+            message: refusal.to_string(),
+        };
+        match self.log.record_refusal(refused).await? {
+            CommandOutcome::Refused { code, message } => Err(CommandError::Refused { code, message }),
+            CommandOutcome::Accepted(Appended { position, version, .. }) => {
+                let executed = Executed { position, version, repeated: true, events: Vec::new() };
+                Ok(Settled { executed, state })
+            }
         }
     }
-}
 
-enum Failed {
-    /// Refused, or nothing to do, on a state that may be old: to be decided again on a fresh one.
-    Unverified,
-    Refused(String, String),
-    Error(CommandError),
-}
+    async fn cached_or_loaded<D: Decider>(&self, id: Uuid, stream: &StreamId) -> Result<Basis<D>, CommandError> {
+        if let Some(known) = self.cache.get::<D>(id).await {
+            return Ok(Basis { known: Some(known), verified: false });
+        }
+        Ok(Basis { known: self.loaded::<D>(id, stream).await?, verified: true })
+    }
 
-fn executed<E>(appended: Appended, events: Vec<E>) -> Executed<E> {
-    Executed { position: appended.position, version: appended.version, repeated: appended.repeated, events }
-}
+    /// What the log has now, by reading on from the cached state where there is one.
+    async fn verified<D: Decider>(&self, id: Uuid, stream: &StreamId) -> Result<Option<Known<D>>, CommandError> {
+        if let Some(cached) = self.cache.get::<D>(id).await {
+            let version = cached.version;
+            if let Some(known) = loading::verify::<D>(self.log.as_ref(), stream, cached).await? {
+                if known.version > version {
+                    self.cache.put::<D>(id, &known).await;
+                }
+                return Ok(Some(known));
+            }
+            self.cache.evict::<D>(id).await;
+        }
+        self.loaded::<D>(id, stream).await
+    }
 
-fn outcome_name(error: &CommandError) -> &'static str {
-    match error {
-        CommandError::Refused { .. } => "refused",
-        CommandError::CommandReused => "reused",
-        CommandError::Conflict => "conflict",
-        CommandError::Unavailable(_) => "unavailable",
-        CommandError::Overloaded => "overloaded",
-        CommandError::TooLarge { .. } => "too_large",
-        CommandError::Damaged(_) => "damaged",
+    async fn loaded<D: Decider>(&self, id: Uuid, stream: &StreamId) -> Result<Option<Known<D>>, CommandError> {
+        let known = loading::load::<D>(self.log.as_ref(), stream).await?;
+        if let Some(known) = &known {
+            self.cache.put::<D>(id, known).await;
+        }
+        Ok(known)
+    }
+
+    /// Counts how a command ended; its name for the trace.
+    fn count<D: Decider>(&self, settled: &Result<Settled<D>, CommandError>) -> &'static str {
+        let (counter, outcome) = match settled {
+            Ok(settled) if settled.executed.repeated => (&self.counters.repeated, "repeated"),
+            Ok(_) => (&self.counters.executed, "executed"),
+            Err(error @ CommandError::Refused { .. }) => (&self.counters.refused, error.outcome()),
+            Err(error) => (&self.counters.failed, error.outcome()),
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        outcome
     }
 }
 
-/// Commands are structs of ordered fields and maps: their JSON is canonical.
-fn body_hash<D: Decider>(stream: &StreamId, command: &D::Command) -> Result<[u8; 32], CommandError> {
-    let body = serde_json::to_vec(command).map_err(|error| CommandError::Damaged(error.to_string()))?;
-    let mut hash = Sha256::new();
-    hash.update(stream.aggregate_type.as_bytes());
-    hash.update([0]);
-    hash.update(stream.aggregate_id.as_bytes());
-    hash.update([0]);
-    hash.update(&body);
-    Ok(hash.finalize().into())
-}
-
-/// Doubling, with jitter from a fresh id: writers that collided part ways.
-fn back_off(conflicts: u32) -> Duration {
-    let ceiling = 2_u64 << conflicts.min(6);
-    Duration::from_millis(1 + u64::from(Uuid::new_v4().as_bytes()[0]) % ceiling)
-}
-
-impl From<AppendError> for Failed {
-    fn from(error: AppendError) -> Self {
-        Self::Error(error.into())
+/// The first time at once, then longer and longer, and never two commands alike.
+async fn pause_after_conflict(conflicts: u32, command: CommandId) {
+    if conflicts < 2 {
+        return;
     }
+    let longest = PAUSE_MAX.min(PAUSE_MIN * 2_u32.saturating_pow(conflicts.min(16)));
+    // The command's own random bits, stirred by the count (the multiplier is that of splitmix64).
+    let stirred = (command.0.as_u64_pair().1 ^ u64::from(conflicts)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let share = (stirred >> 40) as f64 / f64::from(1_u32 << 24);
+    tokio::time::sleep(longest.mul_f64(0.25 + 0.75 * share)).await;
 }

@@ -1,11 +1,11 @@
-//! Time, handed in: the one place of the platform that reads the system's clock for decisions.
+//! Time as a part that is handed in.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use std::sync::{Mutex, PoisonError};
 
 /// Tells the time.
 pub trait Clock: Send + Sync + 'static {
-    /// Now.
+    /// The present moment.
     fn now(&self) -> DateTime<Utc>;
 }
 
@@ -19,19 +19,25 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock for tests: it moves only when told to.
+/// A clock that stands still until it is moved: for tests.
 #[derive(Debug)]
 pub struct ManualClock(Mutex<DateTime<Utc>>);
 
 impl ManualClock {
-    /// Stands at a moment.
-    pub const fn at(now: DateTime<Utc>) -> Self {
+    /// A clock that shows this moment.
+    pub fn new(now: DateTime<Utc>) -> Self {
         Self(Mutex::new(now))
     }
 
-    /// Moves on.
+    /// Moves it forward.
     pub fn advance(&self, by: TimeDelta) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) += by;
+        let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *now += by;
+    }
+
+    /// Sets it.
+    pub fn set(&self, to: DateTime<Utc>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = to;
     }
 }
 

@@ -1,55 +1,76 @@
-//! Why a command did not succeed.
+//! Why a command was not executed.
 
 use event_store::{AppendError, LogError};
+use std::time::Duration;
 
-/// Why a command did not succeed.
-#[derive(Debug, Clone, thiserror::Error)]
+/// Why a command was not executed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
-    /// The aggregate refused; the refusal is on record.
-    #[error("{message}")]
+    /// The aggregate said no, now or when the command came first. It is on record.
+    #[error("refused: {message}")]
     Refused {
-        /// Its stable code, such as `run_already_ended`.
+        /// The refusal's stable code.
         code: String,
-        /// In words.
+        /// The refusal in words.
         message: String,
     },
     /// The same command id came before with another content.
-    #[error("this command id was used before for another command")]
+    #[error("the command id was used before for another command")]
     CommandReused,
-    /// Others kept changing the aggregate first.
-    #[error("the aggregate kept changing; try again")]
+    /// Others kept changing the same aggregate: come back.
+    #[error("others kept changing the same thing: try again")]
     Conflict,
-    /// The event log can not be reached, or the outcome is unknown: repeating the same command is safe.
-    #[error("the event log can not be reached: {0}")]
-    Unavailable(String),
-    /// More commands wait than are taken in.
-    #[error("too many commands wait; try again a little later")]
+    /// The log can not be reached, or the outcome is not known: come back after that time with the same command id.
+    #[error("the event log can not be reached: try again in {} s", .0.as_secs().max(1))]
+    Unavailable(Duration),
+    /// More is asked than can be done just now: come back.
+    #[error("too much is asked just now: try again")]
     Overloaded,
-    /// The command's events are larger than the log takes in one piece.
-    #[error("the command is too large: {events} events, {bytes} bytes")]
-    TooLarge {
-        /// Its events.
-        events: usize,
-        /// Its bytes.
-        bytes: usize,
+    /// The command decided more than the log takes in one piece.
+    #[error("the command is too large")]
+    TooLarge,
+    /// What is stored can not be read: a human is needed.
+    #[error("the stored history is damaged: {reason}")]
+    Damaged {
+        /// What is wrong, and where.
+        reason: String,
     },
-    /// The aggregate's events can not be read.
-    #[error("the aggregate can not be loaded: {0}")]
-    Damaged(String),
 }
 
+/// When to come back after the log was out of reach.
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(2);
+
 impl CommandError {
-    /// Whether the same command may succeed if it is sent again as it is.
+    /// Whether the same command may succeed a little later.
     pub const fn is_transient(&self) -> bool {
         matches!(self, Self::Conflict | Self::Unavailable(_) | Self::Overloaded)
+    }
+
+    /// A short name for traces and metrics.
+    pub const fn outcome(&self) -> &'static str {
+        match self {
+            Self::Refused { .. } => "refused",
+            Self::CommandReused => "reused",
+            Self::Conflict => "conflict",
+            Self::Unavailable(_) => "unavailable",
+            Self::Overloaded => "overloaded",
+            Self::TooLarge => "too_large",
+            Self::Damaged { .. } => "damaged",
+        }
     }
 }
 
 impl From<LogError> for CommandError {
     fn from(error: LogError) -> Self {
         match error {
-            LogError::Unavailable(_) | LogError::Closed => Self::Unavailable(error.to_string()),
-            LogError::Damaged { .. } => Self::Damaged(error.to_string()),
+            LogError::Unavailable(reason) => {
+                tracing::warn!(reason, "the event log can not be reached");
+                Self::Unavailable(RETRY_AFTER)
+            }
+            LogError::Closed => Self::Unavailable(RETRY_AFTER),
+            LogError::Damaged { position, reason } => {
+                Self::Damaged { reason: format!("{reason} (position {position})") }
+            }
         }
     }
 }
@@ -60,7 +81,7 @@ impl From<AppendError> for CommandError {
             AppendError::Conflict { .. } => Self::Conflict,
             AppendError::CommandReused(_) => Self::CommandReused,
             AppendError::RefusedBefore { code, message } => Self::Refused { code, message },
-            AppendError::TooLarge { events, bytes } => Self::TooLarge { events, bytes },
+            AppendError::TooLarge { .. } => Self::TooLarge,
             AppendError::Overloaded => Self::Overloaded,
             AppendError::Log(error) => error.into(),
         }

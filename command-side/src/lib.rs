@@ -1,12 +1,24 @@
-//! Deciding: the command bus, and the process managers that answer events with commands.
+//! The way in: the command bus, and the process managers that answer events with commands.
+//!
+//! [`CommandBus`] loads (from a cache where it can), lets the aggregate decide through `cqrs_es::CqrsFramework`, and appends
+//! with one round trip; the log makes it happen once. [`ProcessManagers`] plan runs, keep findings and end overdue runs: each
+//! follows the log, decides purely, and sends commands whose ids follow from the event, so that repeating changes nothing.
+//!
+//! Read in this order: [`bus`], [`error`], [`process`].
 
 pub mod bus;
-pub mod catalog;
+mod cache;
 pub mod clock;
-mod command_store;
 pub mod error;
+mod hash;
+mod lanes;
+mod loading;
+// process
+mod store;
+pub mod testing;
+mod trace;
 
-pub use bus::{BusOptions, CommandBus, Executed};
-pub use catalog::{CheckCatalog, PlanError};
+pub use bus::{BusCounts, BusOptions, CommandBus, Executed};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::CommandError;
+// pub use process::{CheckCatalog, PlanError, ProcessManagers, ProcessManagersOptions, ProcessStatus};

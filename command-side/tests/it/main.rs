@@ -1,0 +1,8 @@
+//! The command bus and the process managers, on the double of the log and on PostgreSQL.
+
+#![expect(clippy::expect_used, reason = "a test stops at what should not be")]
+
+mod bus;
+mod bus_postgres;
+mod bus_promises;
+mod support;
