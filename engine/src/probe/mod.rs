@@ -6,11 +6,22 @@
 //!
 //! Secrets are looked up where they are used ([`secret`]), and cut out of every error's text.
 
+mod audit;
+mod command;
+mod config;
 mod error;
+mod host;
+mod http;
+mod log;
+mod net;
 mod offsets;
+mod redis;
 mod rows;
 mod secret;
 mod sql;
+mod store;
+mod tcp;
+mod tls;
 
 pub use error::{ProbeError, ProbeErrorKind};
 pub use offsets::{MemoryOffsets, OffsetError, OffsetKey, OffsetStore};
@@ -19,6 +30,7 @@ pub use secret::Secret;
 
 pub(crate) use rows::Measured;
 
+use crate::check::{ProbePlan, ProbeSpec};
 use chrono::{DateTime, Utc};
 use domain::deployment::Component;
 use domain::{CheckCode, ComponentName, DeploymentId, RunId};
@@ -61,9 +73,7 @@ impl Target {
         let named = name.parse::<ComponentName>().ok().and_then(|name| self.components.get(&name));
         named.ok_or_else(|| {
             let own = &self.component.name;
-            ProbeError::configuration(format!(
-                "setting {key:?} of {own} names {name:?}, and there is no such component"
-            ))
+            ProbeError::configuration(format!("setting {key:?} of {own} names {name:?}, and there is no such component"))
         })
     }
 
@@ -75,12 +85,77 @@ impl Target {
 
 /// A setting of a component.
 pub(crate) fn setting_of<'a>(component: &'a Component, key: &str) -> Result<&'a str, ProbeError> {
-    component
-        .settings
-        .get(key)
-        .map(String::as_str)
-        .filter(|value| !value.is_empty())
-        .ok_or_else(|| ProbeError::configuration(format!("component {} has no setting {key:?}", component.name)))
+    component.settings.get(key).map(String::as_str).filter(|value| !value.is_empty()).ok_or_else(|| {
+        ProbeError::configuration(format!("component {} has no setting {key:?}", component.name))
+    })
+}
+
+/// All probes and what they share: connections, clients, and what one run reads once.
+pub struct Probes {
+    sql: sql::SqlTargets,
+    store: store::StoreViews,
+    http: http::Clients,
+    offsets: Arc<dyn OffsetStore>,
+}
+
+impl Probes {
+    /// Probes that keep how far they have read logs in `offsets`.
+    pub fn new(offsets: Arc<dyn OffsetStore>) -> Self {
+        Self {
+            sql: sql::SqlTargets::default(),
+            store: store::StoreViews::default(),
+            http: http::Clients::default(),
+            offsets,
+        }
+    }
+
+    /// Measures, until it is done, the plan's timeout has passed or it is cancelled.
+    pub async fn measure(
+        &self,
+        plan: &ProbePlan,
+        target: &Target,
+        cancel: &CancellationToken,
+    ) -> Result<Measurement, ProbeError> {
+        let started = Instant::now();
+        // Blocking parts look at this token: it is cancelled when this call ends, however it ends.
+        let stop = cancel.child_token();
+        let _stops_at_the_end = stop.clone().drop_guard();
+        let run = Run { target, timeout: plan.timeout, on: plan.on.as_deref(), stop };
+        let measured = tokio::select! {
+            biased;
+            () = cancel.cancelled() => Err(ProbeError::cancelled()),
+            measured = self.dispatch(&plan.spec, &run) => measured,
+            () = tokio::time::sleep(plan.timeout) => Err(ProbeError::timed_out(plan.timeout)),
+        }?;
+        Ok(Measurement {
+            rows: measured.rows,
+            facts: measured.facts,
+            truncated: measured.truncated,
+            taken_at: target.now,
+            duration: started.elapsed(),
+        })
+    }
+
+    async fn dispatch(&self, spec: &ProbeSpec, run: &Run<'_>) -> Result<Measured, ProbeError> {
+        match spec {
+            ProbeSpec::Sql(spec) => sql::measure(&self.sql, spec, run).await,
+            ProbeSpec::Store(spec) => store::measure(&self.store, &self.sql, spec, run).await,
+            ProbeSpec::Tcp => tcp::measure(run).await,
+            ProbeSpec::Tls => tls::measure(run).await,
+            ProbeSpec::Http(spec) => http::measure(&self.http, spec, run).await,
+            ProbeSpec::Log(spec) => log::measure(&*self.offsets, spec, run).await,
+            ProbeSpec::Host => host::measure(run).await,
+            ProbeSpec::Config => config::measure(run).await,
+            ProbeSpec::Redis => redis::measure(run).await,
+            ProbeSpec::Audit(spec) => audit::measure(&*self.offsets, spec, run).await,
+            ProbeSpec::Command(spec) => command::measure(spec, run).await,
+        }
+    }
+
+    /// Closes idle connections and waits, bounded, for queries that are being cancelled.
+    pub async fn close(&self) {
+        self.sql.close().await;
+    }
 }
 
 /// One measurement under way.
