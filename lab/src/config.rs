@@ -30,15 +30,8 @@ pub enum ConfigEdit {
     RunOn {
         /// The processor's type.
         processor: String,
-        /// The servers, separated by commas.
-        servers: String,
-    },
-    /// A processor is told to have this status.
-    Status {
-        /// The processor's type.
-        processor: String,
-        /// Ignored, Processing or Suspended.
-        status: String,
+        /// The servers.
+        servers: Vec<String>,
     },
 }
 
@@ -80,9 +73,12 @@ fn write_changed(path: PathBuf, text: String) -> Result<(), LabError> {
 /// One file: of a server, or (without one) of the administrators.
 fn render(seed: u64, edits: &[&ConfigEdit], wgs: Option<&str>) -> String {
     let behind = edits.iter().any(|edit| matches!(edit, ConfigEdit::Behind { wgs: one } if Some(one.as_str()) == wgs));
-    let ahead = wgs.is_none() && edits.contains(&&ConfigEdit::NotDeployed);
-    let version = if behind { VERSION - 1 } else { VERSION + u32::from(ahead) };
-    let max_threads = if behind || ahead { MAX_THREADS - 50 } else { MAX_THREADS };
+    let saved = VERSION + u32::from(edits.contains(&&ConfigEdit::NotDeployed));
+    let version = match wgs {
+        None => saved,
+        Some(_) => VERSION - u32::from(behind),
+    };
+    let max_threads = if version == VERSION { MAX_THREADS } else { MAX_THREADS - 50 };
     let guid = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("lab configuration {seed} {version}").as_bytes());
     let mut servers = String::new();
     for name in WORKGROUP_SERVERS {
@@ -92,23 +88,26 @@ fn render(seed: u64, edits: &[&ConfigEdit], wgs: Option<&str>) -> String {
     }
     let mut processors = String::new();
     for processor in PROCESSORS {
-        let (mut status, mut run_on) = (processor.status, processor.wgs);
+        let mut run_on = vec![processor.wgs];
         for edit in edits {
-            match edit {
-                ConfigEdit::RunOn { processor: one, servers } if one == processor.name => run_on = servers,
-                ConfigEdit::Status { processor: one, status: other } if one == processor.name => status = other,
-                _ => {}
+            if let ConfigEdit::RunOn { processor: one, servers } = edit
+                && one == processor.name
+            {
+                run_on = servers.iter().map(String::as_str).collect();
             }
         }
-        processors.push_str(&format!(
-            "        <EventProcessor type=\"{}\" status=\"{status}\" runOn=\"{run_on}\" />\n",
-            processor.name
-        ));
+        // One element a server, as each server keeps its own settings.
+        for server in run_on {
+            processors.push_str(&format!(
+                "        <Processor type=\"{}\" status=\"{}\" runOn=\"{server}\" />\n",
+                processor.name, processor.status
+            ));
+        }
     }
     format!(
         "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n\
          <!-- DOUBLE of a Content Manager configuration: made by a lab, deployed by nobody. -->\n\
-         <TRIMConfig version=\"{version}\" guid=\"{guid}\" double=\"true\" maxThreads=\"{max_threads}\">\n  \
+         <TRIMConfig version=\"{version}\" guid=\"{guid}\" adminVersion=\"{saved}\" double=\"true\">\n  \
            <WorkgroupServers>\n{servers}  </WorkgroupServers>\n  \
            <DataSources>\n    \
              <Dataset id=\"{DBID}\" name=\"Double dataset\" databaseType=\"PostgreSQL\">\n      \
@@ -126,21 +125,26 @@ mod tests {
     #[test]
     fn edits_show_only_where_they_belong() {
         let behind = ConfigEdit::Behind { wgs: "wgs-2".to_owned() };
-        let ahead = ConfigEdit::NotDeployed;
-        let edits = [&behind, &ahead];
         let healthy = render(1, &[], Some("wgs-1"));
         assert!(healthy.contains("version=\"42\"") && healthy.contains("DOUBLE"));
-        assert_eq!(render(1, &edits, Some("wgs-1")), healthy);
+        assert_eq!(render(1, &[&behind], Some("wgs-1")), healthy);
         assert_eq!(render(1, &[], None), healthy);
-        assert!(render(1, &edits, Some("wgs-2")).contains("version=\"41\""));
-        assert!(render(1, &edits, None).contains("version=\"43\""));
+        assert!(render(1, &[&behind], Some("wgs-2")).contains(" version=\"41\""));
+        let ahead = [&ConfigEdit::NotDeployed];
+        assert!(render(1, &ahead, None).contains(" version=\"43\""));
+        let told = render(1, &ahead, Some("wgs-1"));
+        assert!(told.contains(" version=\"42\"") && told.contains("adminVersion=\"43\""));
     }
 
     #[test]
-    fn processors_follow_their_edits() {
-        let edit = ConfigEdit::RunOn { processor: "AuditLog".to_owned(), servers: "wgs-1,wgs-2".to_owned() };
+    fn a_processor_has_an_element_for_each_server_it_runs_on() {
+        let servers = vec!["wgs-1".to_owned(), "wgs-2".to_owned()];
+        let edit = ConfigEdit::RunOn { processor: "AuditLog".to_owned(), servers };
         let text = render(1, &[&edit], Some("wgs-2"));
-        assert!(text.contains("type=\"AuditLog\" status=\"Processing\" runOn=\"wgs-1,wgs-2\""), "{text}");
+        for server in ["wgs-1", "wgs-2"] {
+            let element = format!("<Processor type=\"AuditLog\" status=\"Processing\" runOn=\"{server}\" />");
+            assert!(text.contains(&element), "{text}");
+        }
     }
 
     #[test]

@@ -65,7 +65,7 @@ pub enum Switch {
         /// By so much.
         ms: u64,
     },
-    /// Answers everything with this status.
+    /// Answers every page with this status.
     WebStatus {
         /// The HTTP status.
         status: u16,

@@ -51,6 +51,8 @@ pub fn describe(
         ("ca", text(&web::ca_file(folders))),
         ("host", "127.0.0.1".to_owned()),
         ("port", port(ports, "web")),
+        // What its users call it: the name that its certificate must have.
+        ("server_name", "localhost".to_owned()),
         ("logs", text(&folders.logs("web"))),
     ];
     components.push(component("web", "web-tier", web));

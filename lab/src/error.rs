@@ -69,14 +69,6 @@ pub enum LabError {
         /// All names.
         known: String,
     },
-    /// Two faults can not be planted together, since one would hide the other.
-    #[error("fault {name} can not be planted beside {planted}, which would hide it; mend that first")]
-    Conflict {
-        /// The fault asked for.
-        name: &'static str,
-        /// The planted one in its way.
-        planted: String,
-    },
     /// The process that keeps the lab up did not bring a change into force.
     #[error("the lab did not bring fault {fault} into force: {reason}")]
     NotInForce {

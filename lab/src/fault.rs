@@ -45,8 +45,6 @@ pub struct Fault {
     pub breaks: &'static str,
     /// What a diagnosis must and may find.
     pub expects: &'static [Expected],
-    /// Faults that this one would hide, or that would hide it.
-    pub conflicts: &'static [&'static str],
     /// How old the fault must be before a sane check takes it for more than normal traffic.
     pub ripe_after: Duration,
     /// Plants it.
@@ -95,9 +93,6 @@ pub async fn break_fault(handle: &LabHandle, name: &str) -> Result<Broken, LabEr
     let planted = journal::read(handle.folders())?;
     if planted.get(name).is_some_and(|one| one.complete) {
         return Ok(Broken::AlreadyPlanted);
-    }
-    if let Some(other) = planted.keys().find(|other| in_each_others_way(fault, other)) {
-        return Err(LabError::Conflict { name: fault.name, planted: other.clone() });
     }
     if !handle.is_up()? {
         return Err(LabError::NotUp(handle.folders().root().to_owned()));
@@ -163,9 +158,4 @@ async fn undo(handle: &LabHandle, name: &str) -> Result<(), LabError> {
         std::fs::remove_dir_all(&folder).map_err(LabError::io("remove", &folder))?;
     }
     journal::write(handle.folders(), name, None)
-}
-
-fn in_each_others_way(fault: &Fault, planted: &str) -> bool {
-    let hides = |one: &Fault, other: &str| one.conflicts.contains(&other);
-    hides(fault, planted) || self::fault(planted).is_ok_and(|other| hides(other, fault.name))
 }

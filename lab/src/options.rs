@@ -68,9 +68,9 @@ impl LabOptions {
         }
         let records = self.records.unwrap_or(RECORDS * u64::from(self.scale));
         let files = self.files.unwrap_or(FILES * u64::from(self.scale));
-        if files < 60 || records < files {
+        if files < 100 || records < files {
             return Err(LabError::Options(format!(
-                "a lab needs at least 60 files and as many records as files, not {files} files and {records} records"
+                "a lab needs at least 100 files and as many records as files, not {files} files and {records} records"
             )));
         }
         Ok(Volume { records: records as i64, files: files as i64 })

@@ -11,7 +11,6 @@ pub const FAULT: Fault = Fault {
     title: "A replication slot was abandoned",
     breaks: "A physical replication slot is made that nobody reads",
     expects: &[must("PG-SLOT-RETAINS-WAL", "")],
-    conflicts: &[],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
     refresh: None,

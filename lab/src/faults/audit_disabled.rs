@@ -1,6 +1,5 @@
 //! Failure mode 10: the audit log processor is off: there is no audit trail.
 
-use crate::config::ConfigEdit;
 use crate::context::FaultContext;
 use crate::control::{ProcessorMode, Switch};
 use crate::error::LabError;
@@ -11,18 +10,14 @@ use std::time::Duration;
 pub const FAULT: Fault = Fault {
     name: "audit-disabled",
     title: "The audit log processor is disabled",
-    breaks: "AuditLog is Ignored, in its counters and in the configuration, and writes no audit log",
+    breaks: "AuditLog is Ignored since six hours and writes no audit log",
     expects: &[must("CM-AUDIT-DISABLED", ""), may("CM-AUDIT-GAP")],
-    conflicts: &["audit-on-two-servers"],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
     refresh: None,
 };
 
 async fn inject(context: &mut FaultContext<'_>) -> Result<(), LabError> {
-    let status = "Ignored".to_owned();
-    let processor = "AuditLog".to_owned();
-    context.configure(vec![ConfigEdit::Status { processor: processor.clone(), status: status.clone() }])?;
-    let mode = ProcessorMode::Status { status, hours: 6, queued: 0 };
-    context.switch(vec![Switch::Processor { name: processor, mode }, Switch::AuditSilent]).await
+    let mode = ProcessorMode::Status { status: "Ignored".to_owned(), hours: 6, queued: 0 };
+    context.switch(vec![Switch::Processor { name: "AuditLog".to_owned(), mode }, Switch::AuditSilent]).await
 }

@@ -13,7 +13,6 @@ pub const FAULT: Fault = Fault {
     title: "The audit log of one day is missing",
     breaks: "The Date_*.log of five days ago is moved away",
     expects: &[must("CM-AUDIT-GAP", "")],
-    conflicts: &[],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
     refresh: Some(|context| Box::pin(refresh(context))),

@@ -4,6 +4,7 @@ use crate::config::ConfigEdit;
 use crate::context::FaultContext;
 use crate::error::LabError;
 use crate::fault::{Fault, must};
+use crate::layout::WORKGROUP_SERVERS;
 use std::time::Duration;
 
 /// The fault.
@@ -12,13 +13,12 @@ pub const FAULT: Fault = Fault {
     title: "The audit log processor runs on both servers",
     breaks: "The configuration runs AuditLog on wgs-1 and wgs-2",
     expects: &[must("CM-PROCESSOR-TWICE", "")],
-    conflicts: &["audit-disabled"],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
     refresh: None,
 };
 
 async fn inject(context: &mut FaultContext<'_>) -> Result<(), LabError> {
-    let (processor, servers) = ("AuditLog".to_owned(), "wgs-1,wgs-2".to_owned());
+    let (processor, servers) = ("AuditLog".to_owned(), WORKGROUP_SERVERS.map(str::to_owned).to_vec());
     context.configure(vec![ConfigEdit::RunOn { processor, servers }])
 }

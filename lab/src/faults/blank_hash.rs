@@ -11,7 +11,6 @@ pub const FAULT: Fault = Fault {
     title: "Documents in the archive store have no hash",
     breaks: "The hashes of a tenth of the documents of store 2 are blank",
     expects: &[must("CM-HASH-BLANK", "")],
-    conflicts: &[],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
     refresh: None,

@@ -12,7 +12,6 @@ pub const FAULT: Fault = Fault {
     title: "A session blocks another",
     breaks: "One session holds the lock of a row of tslocation, another waits for it",
     expects: &[must("PG-BLOCKED-QUERY", ""), may("PG-LONG-QUERY")],
-    conflicts: &[],
     ripe_after: Duration::from_secs(3),
     inject: |context| Box::pin(inject(context)),
     refresh: None,

@@ -11,7 +11,6 @@ pub const FAULT: Fault = Fault {
     title: "Access controls were bypassed",
     breaks: "Five events 196 (bypass of access controls added) within a minute",
     expects: &[must("CM-BYPASS-ACL", "")],
-    conflicts: &[],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
     refresh: Some(|context| Box::pin(refresh(context))),

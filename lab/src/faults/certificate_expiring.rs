@@ -12,7 +12,6 @@ pub const FAULT: Fault = Fault {
     title: "The web certificate expires in days",
     breaks: "The web double shows a certificate that ends in five days",
     expects: &[must("WEB-CERT-EXPIRY", "")],
-    conflicts: &[],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
     refresh: None,

@@ -12,7 +12,6 @@ pub const FAULT: Fault = Fault {
     title: "The clock of the web tier is off",
     breaks: "The Date header of the web double is a quarter of an hour fast",
     expects: &[must("CM-CLOCK-SKEW", "")],
-    conflicts: &[],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
     refresh: None,

@@ -12,7 +12,6 @@ pub const FAULT: Fault = Fault {
     title: "The configuration was edited but not deployed",
     breaks: "The administrators' TRIMConfig.tcfg has a newer version than the servers'",
     expects: &[must("CM-CONFIG-NOT-DEPLOYED", "")],
-    conflicts: &[],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
     refresh: None,

@@ -11,7 +11,6 @@ pub const FAULT: Fault = Fault {
     title: "tsexfieldv is mostly dead rows",
     breaks: "Autovacuum is off for tsexfieldv, and rows were added and deleted again",
     expects: &[must("PG-DEAD-TUPLES", ""), may("PG-STALE-STATISTICS")],
-    conflicts: &[],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
     refresh: Some(|context| Box::pin(refresh(context))),

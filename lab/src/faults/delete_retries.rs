@@ -11,7 +11,6 @@ pub const FAULT: Fault = Fault {
     title: "Deletions pile up in the main store",
     breaks: "Store 1 has 540 deletions to try again",
     expects: &[must("CM-DELETE-RETRIES", "")],
-    conflicts: &[],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
     refresh: None,

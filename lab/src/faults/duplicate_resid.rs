@@ -11,7 +11,6 @@ pub const FAULT: Fault = Fault {
     title: "Two records claim the same file",
     breaks: "A record is added whose document has the store id of another",
     expects: &[must("CM-RESID-DUPLICATE", "")],
-    conflicts: &[],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
     refresh: None,

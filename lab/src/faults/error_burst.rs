@@ -12,7 +12,6 @@ pub const FAULT: Fault = Fault {
     title: "One error floods the log of wgs-1",
     breaks: "The log of wgs-1 repeats one error hundreds of times",
     expects: &[must("CM-LOG-ERROR-BURST", "")],
-    conflicts: &[],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
     refresh: None,

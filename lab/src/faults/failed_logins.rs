@@ -11,7 +11,6 @@ pub const FAULT: Fault = Fault {
     title: "Many logons fail",
     breaks: "Sixty failed logons (event 30) of one account within minutes",
     expects: &[must("CM-LOGIN-FAILURES", "")],
-    conflicts: &[],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
     refresh: Some(|context| Box::pin(refresh(context))),

@@ -10,9 +10,8 @@ use std::time::Duration;
 pub const FAULT: Fault = Fault {
     name: "file-corrupt",
     title: "Two documents have other content than was recorded",
-    breaks: "Bytes in the middle of two files of store 1 are changed; size and time stay",
+    breaks: "Bytes in the middle of two files of store 1 are changed; their size stays",
     expects: &[must("CM-FILE-CORRUPT", "")],
-    conflicts: &[],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
     refresh: None,
@@ -20,15 +19,13 @@ pub const FAULT: Fault = Fault {
 
 async fn inject(context: &mut FaultContext<'_>) -> Result<(), LabError> {
     for victim in context.victims(20, 2).await? {
-        let changed = std::fs::metadata(&victim.path).and_then(|meta| meta.modified());
-        let changed = changed.map_err(LabError::io("look at", &victim.path))?;
         let mut bytes = std::fs::read(&victim.path).map_err(LabError::io("read", &victim.path))?;
         let middle = bytes.len() / 2;
         for byte in bytes.iter_mut().skip(middle).take(16) {
             *byte ^= 0x15;
         }
         context.stash(&victim.path)?;
-        context.create(&victim.path, &bytes, FILE_MODE, changed)?;
+        context.create(&victim.path, &bytes, FILE_MODE, context.now().into())?;
     }
     Ok(())
 }

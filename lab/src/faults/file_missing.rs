@@ -11,7 +11,6 @@ pub const FAULT: Fault = Fault {
     title: "Three documents have lost their files",
     breaks: "Three files of store 1 are moved away",
     expects: &[must("CM-FILE-MISSING", ""), may("CM-STORE-COUNTERS")],
-    conflicts: &[],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
     refresh: None,

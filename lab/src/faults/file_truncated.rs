@@ -12,7 +12,6 @@ pub const FAULT: Fault = Fault {
     title: "Two documents are cut off",
     breaks: "Two files of store 1 are half as long as recorded",
     expects: &[must("CM-FILE-CORRUPT", ""), may("CM-STORE-COUNTERS")],
-    conflicts: &[],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
     refresh: None,
@@ -20,12 +19,10 @@ pub const FAULT: Fault = Fault {
 
 async fn inject(context: &mut FaultContext<'_>) -> Result<(), LabError> {
     for victim in context.victims(30, 2).await? {
-        let changed = std::fs::metadata(&victim.path).and_then(|meta| meta.modified());
-        let changed = changed.map_err(LabError::io("look at", &victim.path))?;
         let mut bytes = std::fs::read(&victim.path).map_err(LabError::io("read", &victim.path))?;
         bytes.truncate(bytes.len() / 2);
         context.stash(&victim.path)?;
-        context.create(&victim.path, &bytes, FILE_MODE, changed)?;
+        context.create(&victim.path, &bytes, FILE_MODE, context.now().into())?;
     }
     Ok(())
 }

@@ -13,7 +13,6 @@ pub const FAULT: Fault = Fault {
     title: "A folder of the main store is overfull",
     breaks: "Revisions are added to folder 000 of store 1 until it has 1,150 files",
     expects: &[must("CM-FOLDER-OVERFULL", "")],
-    conflicts: &[],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
     refresh: None,

@@ -12,7 +12,6 @@ pub const FAULT: Fault = Fault {
     title: "A session is idle in its transaction",
     breaks: "One session has begun a transaction and does nothing",
     expects: &[must("PG-IDLE-IN-TRANSACTION", "")],
-    conflicts: &[],
     ripe_after: Duration::from_secs(5),
     inject: |context| Box::pin(inject(context)),
     refresh: None,

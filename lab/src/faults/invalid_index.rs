@@ -11,7 +11,6 @@ pub const FAULT: Fault = Fault {
     title: "An index is invalid",
     breaks: "A unique index on tsrecord could not be built and was left invalid",
     expects: &[must("PG-INVALID-INDEX", "")],
-    conflicts: &[],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
     refresh: None,

@@ -12,7 +12,6 @@ pub const FAULT: Fault = Fault {
     title: "The directory synchronisation fails",
     breaks: "The LDAP logs repeat a line that begins with Failed",
     expects: &[must("CM-LDAP-FAILING", "")],
-    conflicts: &[],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
     refresh: None,

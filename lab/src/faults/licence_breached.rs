@@ -11,7 +11,6 @@ pub const FAULT: Fault = Fault {
     title: "More users than licences",
     breaks: "More core users are in use than there are seats",
     expects: &[must("CM-LICENCE-BREACHED", "")],
-    conflicts: &[],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
     refresh: None,

@@ -14,7 +14,6 @@ pub const FAULT: Fault = Fault {
     title: "The log of wgs-2 is silent",
     breaks: "The log of wgs-2 ends three hours ago",
     expects: &[must("CM-LOG-SILENT", "wgs-2")],
-    conflicts: &[],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
     refresh: None,

@@ -129,12 +129,10 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_says_what_must_be_found_and_names_only_known_others() {
-        let names: BTreeSet<&str> = faults().iter().map(|fault| fault.name).collect();
+    fn every_fault_says_what_must_be_found() {
         for fault in faults() {
             assert!(fault.expects.iter().any(|expected| expected.required), "{}", fault.name);
             assert!(!fault.title.is_empty() && !fault.breaks.is_empty(), "{}", fault.name);
-            assert!(fault.conflicts.iter().all(|other| names.contains(other)), "{}", fault.name);
         }
     }
 }

@@ -13,7 +13,6 @@ pub const FAULT: Fault = Fault {
     title: "Five files in the main store belong to no record",
     breaks: "Five files, three days old, are added to store 1 without rows",
     expects: &[must("CM-FILE-ORPHAN", ""), may("CM-STORE-COUNTERS")],
-    conflicts: &[],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
     refresh: None,

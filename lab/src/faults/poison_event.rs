@@ -12,7 +12,6 @@ pub const FAULT: Fault = Fault {
     title: "One event blocks the subscriptions processor",
     breaks: "Subscriptions processes nothing, fails every second, and its queue grows",
     expects: &[must("CM-EVENT-BLOCKED", ""), may("CM-EVENT-BACKLOG")],
-    conflicts: &[],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
     refresh: None,

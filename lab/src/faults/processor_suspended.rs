@@ -12,7 +12,6 @@ pub const FAULT: Fault = Fault {
     title: "The word indexing processor was left suspended",
     breaks: "WordIndexing is Suspended for two days with 350 events queued",
     expects: &[must("CM-EVENT-SUSPENDED", ""), may("CM-EVENT-BACKLOG")],
-    conflicts: &[],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
     refresh: None,

@@ -12,7 +12,6 @@ pub const FAULT: Fault = Fault {
     title: "The content index processor falls behind",
     breaks: "ContentIndex has 48,000 queued events and more every second",
     expects: &[must("CM-EVENT-BACKLOG", "")],
-    conflicts: &[],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
     refresh: None,

@@ -12,7 +12,6 @@ pub const FAULT: Fault = Fault {
     title: "A document queue makes duplicate records",
     breaks: "Queue 9 has registered the same document forty times, once a minute",
     expects: &[must("CM-QUEUE-DUPLICATES", "")],
-    conflicts: &[],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
     refresh: Some(|context| Box::pin(refresh(context))),

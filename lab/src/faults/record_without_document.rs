@@ -11,7 +11,6 @@ pub const FAULT: Fault = Fault {
     title: "Five records lack their document",
     breaks: "Five records of a type that needs a document are added without one",
     expects: &[must("CM-RECORD-NO-DOCUMENT", "")],
-    conflicts: &[],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
     refresh: None,

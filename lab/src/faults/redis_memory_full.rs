@@ -12,7 +12,6 @@ pub const FAULT: Fault = Fault {
     title: "The cache is nearly out of memory",
     breaks: "maxmemory is set to hardly more than the cache uses",
     expects: &[must("REDIS-MEMORY", ""), may("REDIS-EVICTIONS"), may("REDIS-REJECTED")],
-    conflicts: &[],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
     refresh: None,

@@ -11,7 +11,6 @@ pub const FAULT: Fault = Fault {
     title: "The render queue is stuck",
     breaks: "Thirty rendering requests, two days old, wait with time-outs",
     expects: &[must("CM-RENDER-STUCK", "")],
-    conflicts: &[],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
     refresh: None,

@@ -11,7 +11,6 @@ pub const FAULT: Fault = Fault {
     title: "Retention is not recalculated",
     breaks: "A fiftieth of the records have a trigger date that their last recalculation does not know",
     expects: &[must("CM-RETENTION-STALE", "")],
-    conflicts: &[],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
     refresh: None,

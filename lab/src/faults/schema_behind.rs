@@ -11,7 +11,6 @@ pub const FAULT: Fault = Fault {
     title: "The dataset's schema is older than the binaries",
     breaks: "The schema version is set to 1098",
     expects: &[must("CM-SCHEMA-BEHIND", "")],
-    conflicts: &[],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
     refresh: None,

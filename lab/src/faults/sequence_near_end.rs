@@ -11,7 +11,6 @@ pub const FAULT: Fault = Fault {
     title: "A sequence is nearly used up",
     breaks: "The sequence of tsreclink is set to 97 % of what an integer can hold",
     expects: &[must("PG-SEQUENCE-EXHAUSTION", "")],
-    conflicts: &[],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
     refresh: None,

@@ -11,7 +11,6 @@ pub const FAULT: Fault = Fault {
     title: "The statistics of tsrecloc are stale",
     breaks: "Autovacuum is off for tsrecloc, and more than half of its rows are new since its last ANALYZE",
     expects: &[must("PG-STALE-STATISTICS", ""), may("PG-DEAD-TUPLES")],
-    conflicts: &[],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
     refresh: Some(|context| Box::pin(refresh(context))),

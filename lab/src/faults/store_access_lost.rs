@@ -11,7 +11,6 @@ pub const FAULT: Fault = Fault {
     title: "The archive store may not be written to",
     breaks: "The folders of store 2 lose their write permission",
     expects: &[must("CM-STORE-ACCESS", "store-2")],
-    conflicts: &[],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
     refresh: None,

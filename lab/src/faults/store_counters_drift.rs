@@ -11,15 +11,13 @@ pub const FAULT: Fault = Fault {
     title: "The counters of the archive store are wrong",
     breaks: "Items and bytes of store 2 are counted a tenth too high",
     expects: &[must("CM-STORE-COUNTERS", "store-2")],
-    conflicts: &[],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
     refresh: None,
 };
 
 async fn inject(context: &mut FaultContext<'_>) -> Result<(), LabError> {
-    let set =
-        "esitems = t.esitems + GREATEST(t.esitems / 10, 7), esbytes = t.esbytes + GREATEST(t.esbytes / 10, 70000)";
+    let set = "esitems = t.esitems + GREATEST(t.esitems / 10, 40), esbytes = t.esbytes + t.esbytes / 10";
     context.change(("tselecstor", "uri"), &["esitems", "esbytes"], "uri = 2", set).await?;
     Ok(())
 }

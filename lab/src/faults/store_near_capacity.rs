@@ -11,7 +11,6 @@ pub const FAULT: Fault = Fault {
     title: "The main store is 97 % full",
     breaks: "The capacity of store 1 is set to hardly more than it holds",
     expects: &[must("CM-STORE-NEAR-CAPACITY", "")],
-    conflicts: &[],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
     refresh: None,

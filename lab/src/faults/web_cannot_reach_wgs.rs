@@ -12,7 +12,6 @@ pub const FAULT: Fault = Fault {
     title: "The web tier can not reach a workgroup server",
     breaks: "The page at / works, every query of the ServiceAPI fails",
     expects: &[must("CM-WEB-NO-WGS", "")],
-    conflicts: &[],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
     refresh: None,

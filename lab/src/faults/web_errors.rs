@@ -1,18 +1,17 @@
-//! The web tier answers every request with an error.
+//! The web tier answers with an error where a page should be.
 
 use crate::context::FaultContext;
 use crate::control::Switch;
 use crate::error::LabError;
-use crate::fault::{Fault, may, must};
+use crate::fault::{Fault, must};
 use std::time::Duration;
 
 /// The fault.
 pub const FAULT: Fault = Fault {
     name: "web-errors",
     title: "The web tier answers with errors",
-    breaks: "Every response has the status 500",
-    expects: &[must("WEB-STATUS", ""), may("CM-WEB-NO-WGS")],
-    conflicts: &[],
+    breaks: "The page answers with status 500; the ServiceAPI is an application of its own and works",
+    expects: &[must("WEB-STATUS", "")],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
     refresh: None,

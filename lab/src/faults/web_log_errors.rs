@@ -12,7 +12,6 @@ pub const FAULT: Fault = Fault {
     title: "The web tier's log fills with errors",
     breaks: "log-file.txt repeats one ERROR hundreds of times",
     expects: &[must("CM-WEBLOG-ERRORS", "")],
-    conflicts: &[],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
     refresh: None,

@@ -12,7 +12,6 @@ pub const FAULT: Fault = Fault {
     title: "The web tier is slow",
     breaks: "Every response takes three seconds longer",
     expects: &[must("WEB-LATENCY", ""), may("CM-WEB-NO-WGS")],
-    conflicts: &[],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
     refresh: None,

@@ -12,7 +12,6 @@ pub const FAULT: Fault = Fault {
     title: "Workgroup server wgs-2 runs an older configuration",
     breaks: "TRIMConfig.tcfg of wgs-2 has the previous version",
     expects: &[must("CM-CONFIG-BEHIND", "")],
-    conflicts: &[],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
     refresh: None,

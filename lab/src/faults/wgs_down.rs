@@ -12,7 +12,6 @@ pub const FAULT: Fault = Fault {
     title: "Workgroup server wgs-2 is down",
     breaks: "The port of wgs-2 is closed",
     expects: &[must("CM-WGS-DOWN", "wgs-2")],
-    conflicts: &[],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
     refresh: None,

@@ -11,7 +11,6 @@ pub const FAULT: Fault = Fault {
     title: "The word index lacks the newest records",
     breaks: "The words of the newest tenth of the records are deleted from tstxtidx",
     expects: &[must("CM-WORD-INDEX-STALE", "")],
-    conflicts: &[],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
     refresh: None,

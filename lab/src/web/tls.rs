@@ -89,7 +89,9 @@ fn leaf(
     expiring: bool,
     wrong_name: bool,
 ) -> Result<CertifiedKey, LabError> {
-    let names: &[&str] = if wrong_name { &["other-host.double.example"] } else { &["localhost", "127.0.0.1"] };
+    // The address stays: only the name that users know is missing.
+    let first = if wrong_name { "other-host.double.example" } else { "localhost" };
+    let names = [first, "127.0.0.1"];
     let mut params = CertificateParams::new(names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>())?;
     params.distinguished_name.push(DnType::CommonName, format!("{} (DOUBLE)", names[0]));
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
