@@ -1,7 +1,7 @@
 //! The TOML file that describes a deployment: what `cmdiag deployment add` takes.
 
 use anyhow::{Context, Result, anyhow, bail};
-use domain::ComponentName;
+use domain::{CheckCode, ComponentName};
 use domain::deployment::{Component, ComponentKind, DeploymentCommand, SecretRef};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -27,6 +27,27 @@ pub struct DeploymentFile {
     /// Its parts.
     #[serde(default, rename = "component")]
     pub components: Vec<ComponentEntry>,
+    /// Thresholds of its own.
+    #[serde(default, rename = "override", skip_serializing_if = "Vec::is_empty")]
+    pub overrides: Vec<OverrideEntry>,
+}
+
+/// `[[override]]`: another Nagios range for one threshold of one check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OverrideEntry {
+    /// The check's code.
+    pub check: CheckCode,
+    /// The threshold's name.
+    pub threshold: String,
+    /// Warn outside of this range.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
+    /// Critical outside of this range.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub critical: Option<String>,
+    /// Why.
+    pub reason: String,
 }
 
 /// `[[component]]`.

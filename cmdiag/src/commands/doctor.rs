@@ -1,0 +1,204 @@
+//! `cmdiag doctor`: what is wrong with the platform's own set-up.
+
+use crate::cli::Format;
+use crate::config::{Config, DEFAULT_LISTEN};
+use crate::output;
+use crate::platform::{Servers, load_packs};
+use anyhow::{Context, Result};
+use private_servers::{postgres_programs, redis_program};
+use serde::Serialize;
+use sqlx::{Connection, PgConnection, Row};
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// How long any one question may take.
+const BOUND: Duration = Duration::from_secs(20);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Verdict {
+    Ok,
+    Note,
+    Wrong,
+}
+
+#[derive(Debug, Serialize)]
+struct Line {
+    what: &'static str,
+    verdict: Verdict,
+    detail: String,
+    advice: Option<String>,
+}
+
+impl Line {
+    fn ok(what: &'static str, detail: impl Into<String>) -> Self {
+        Self { what, verdict: Verdict::Ok, detail: detail.into(), advice: None }
+    }
+
+    fn note(what: &'static str, detail: impl Into<String>, advice: &str) -> Self {
+        Self { what, verdict: Verdict::Note, detail: detail.into(), advice: Some(advice.to_owned()) }
+    }
+
+    fn wrong(what: &'static str, detail: impl Into<String>, advice: &str) -> Self {
+        Self { what, verdict: Verdict::Wrong, detail: detail.into(), advice: Some(advice.to_owned()) }
+    }
+}
+
+/// Looks at everything, prints a line each; exit code 0 only if nothing is wrong.
+pub async fn run(config: &Config, format: Format) -> Result<ExitCode> {
+    let mut lines = vec![programs(config), data_folder(config), packs(config)];
+    lines.push(address(config).await);
+    match tokio::time::timeout(BOUND, Servers::start(config, true)).await {
+        Err(_) => lines.push(Line::wrong("database", "did not answer within 20 s", "is the server up and reachable?")),
+        Ok(Err(error)) => {
+            lines.push(Line::wrong("database", format!("{error:#}"), "see database.url (CMDIAG_DATABASE_URL)"));
+        }
+        Ok(Ok(servers)) => {
+            lines.extend(database(&servers).await);
+            lines.push(redis(&servers).await);
+            servers.stop().await;
+        }
+    }
+    output::list(format, &["what", "verdict", "detail", "advice"], &lines, |line| {
+        let verdict = match line.verdict {
+            Verdict::Ok => output::coloured("ok"),
+            Verdict::Note => "note".to_owned(),
+            Verdict::Wrong => output::coloured("critical").replace("critical", "wrong"),
+        };
+        vec![line.what.to_owned(), verdict, line.detail.clone(), line.advice.clone().unwrap_or_default()]
+    })?;
+    let wrong = lines.iter().any(|line| line.verdict == Verdict::Wrong);
+    Ok(if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn programs(config: &Config) -> Line {
+    match postgres_programs() {
+        Ok(folder) => Line::ok("PostgreSQL programs", folder.display().to_string()),
+        Err(error) if config.database.url.is_some() => {
+            Line::note("PostgreSQL programs", error.to_string(), "needed only for a private server and the lab")
+        }
+        Err(error) => Line::wrong("PostgreSQL programs", error.to_string(), "or name a server in CMDIAG_DATABASE_URL"),
+    }
+}
+
+fn data_folder(config: &Config) -> Line {
+    let folder = config.data_dir();
+    let probe = folder.join(".doctor");
+    let tried = std::fs::create_dir_all(&folder)
+        .and_then(|()| std::fs::write(&probe, b"written by cmdiag doctor"))
+        .and_then(|()| std::fs::remove_file(&probe));
+    match tried {
+        Ok(()) => Line::ok("data folder", folder.display().to_string()),
+        Err(error) => Line::wrong("data folder", format!("{}: {error}", folder.display()), "set CMDIAG_DATA_DIR"),
+    }
+}
+
+fn packs(config: &Config) -> Line {
+    match load_packs(config) {
+        Err(error) => Line::wrong("check packs", error.to_string(), "cmdiag packs validate shows where"),
+        Ok(packs) => {
+            let failures = packs.run_cases();
+            let detail = format!("{} checks, {} failed cases", packs.checks().count(), failures.len());
+            if failures.is_empty() {
+                Line::ok("check packs", detail)
+            } else {
+                Line::wrong("check packs", detail, "cmdiag packs validate shows which")
+            }
+        }
+    }
+}
+
+async fn address(config: &Config) -> Line {
+    let address = config.server.listen.map_or_else(|| DEFAULT_LISTEN.to_owned(), |address| address.to_string());
+    match tokio::net::TcpListener::bind(&address).await {
+        Ok(_) => Line::ok("API address", format!("{address} is free")),
+        Err(error) => Line::note("API address", format!("{address}: {error}"), "perhaps `cmdiag serve` is running already"),
+    }
+}
+
+async fn database(servers: &Servers) -> Vec<Line> {
+    let url = servers.database_url();
+    let asked = tokio::time::timeout(BOUND, ask(url)).await.context("no answer within 20 s").and_then(|answer| answer);
+    let facts = match asked {
+        Ok(facts) => facts,
+        Err(error) => return vec![Line::wrong("database", format!("{error:#}"), "is the server up, the password right?")],
+    };
+    let mut lines = vec![];
+    let version = facts.version / 10_000;
+    lines.push(if version >= 13 {
+        Line::ok("database", format!("{}; PostgreSQL {version}", servers.describe()))
+    } else {
+        Line::wrong("database", format!("PostgreSQL {version}"), "13 or newer is needed")
+    });
+    if servers.owns_database() {
+        lines.push(Line::note("durability", "a private server has no backup", "name a managed server for serious use"));
+    }
+    lines.push(match migrations::pending(url).await {
+        Ok(0) => Line::ok("schema", "up to date"),
+        Ok(missing) if servers.owns_database() => {
+            Line::note("schema", format!("{missing} migration(s) missing"), "applied at the next start")
+        }
+        Ok(missing) => Line::wrong("schema", format!("{missing} migration(s) missing"), "cmdiag migrate"),
+        Err(error) => Line::wrong("schema", format!("{error}"), "cmdiag migrate"),
+    });
+    if facts.superuser && !servers.owns_database() {
+        let advice = "use a role that is only a member of cmdiag_app";
+        lines.push(Line::note("role", "a superuser: the database can not keep it from changing events", advice));
+    }
+    lines.push(if facts.skew_seconds.abs() < 2.0 {
+        Line::ok("clock", format!("{:.2} s beside the database's", facts.skew_seconds))
+    } else {
+        Line::wrong("clock", format!("{:.1} s beside the database's", facts.skew_seconds), "synchronise both clocks")
+    });
+    if facts.connections_left < 40 {
+        let detail = format!("{} connection slots left", facts.connections_left);
+        lines.push(Line::note("connections", detail, "raise max_connections, or lower database.max_connections"));
+    }
+    lines
+}
+
+struct Facts {
+    version: i32,
+    superuser: bool,
+    skew_seconds: f64,
+    connections_left: i64,
+}
+
+async fn ask(url: &str) -> Result<Facts> {
+    let mut connection = PgConnection::connect_with(&migrations::connect_options(url)?).await.context("connect")?;
+    let row = sqlx::query(
+        "SELECT current_setting('server_version_num')::int AS version, \
+                (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AS superuser, \
+                extract(epoch FROM clock_timestamp())::float8 AS now, \
+                current_setting('max_connections')::bigint - (SELECT count(*) FROM pg_stat_activity) AS connections_left",
+    )
+    .fetch_one(&mut connection)
+    .await
+    .context("ask the database about itself")?;
+    let now = chrono::Utc::now().timestamp_micros() as f64 / 1e6;
+    let facts = Facts {
+        version: row.try_get("version")?,
+        superuser: row.try_get("superuser")?,
+        skew_seconds: row.try_get::<f64, _>("now")? - now,
+        connections_left: row.try_get("connections_left")?,
+    };
+    connection.close().await.context("close the connection")?;
+    Ok(facts)
+}
+
+async fn redis(servers: &Servers) -> Line {
+    let Some(url) = servers.redis_url() else {
+        let hint = if redis_program().is_some() { "" } else { " and none is installed" };
+        return Line::note("Redis", format!("none configured{hint}"), "caches are in-process: correct, only slower");
+    };
+    let asked = async {
+        let client = redis::Client::open(url)?;
+        let mut connection = client.get_multiplexed_async_connection().await?;
+        redis::cmd("PING").query_async::<String>(&mut connection).await
+    };
+    match tokio::time::timeout(Duration::from_secs(3), asked).await {
+        Ok(Ok(_)) => Line::ok("Redis", "answers"),
+        Ok(Err(error)) => Line::note("Redis", format!("does not answer: {}", error.category()), "correct, only slower"),
+        Err(_) => Line::note("Redis", "does not answer within 3 s", "correct, only slower"),
+    }
+}

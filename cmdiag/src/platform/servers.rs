@@ -1,0 +1,95 @@
+//! The servers that the platform rests on: configured ones, or private ones of our own.
+
+use crate::config::Config;
+use anyhow::{Context, Result};
+use private_servers::{PostgresOptions, PrivatePostgres, PrivateRedis, RedisOptions, redis_program};
+
+/// The platform's database on a private server.
+const DATABASE: &str = "cmdiag";
+
+/// Where the database and the shared cache are.
+pub struct Servers {
+    database_url: String,
+    redis_url: Option<String>,
+    postgres: Option<PrivatePostgres>,
+    redis: Option<PrivateRedis>,
+}
+
+impl Servers {
+    /// Takes the configured servers; starts private ones where none are configured. A private Redis only where it is
+    /// wanted and installed: it is a cache.
+    pub async fn start(config: &Config, redis_wanted: bool) -> Result<Self> {
+        let (database_url, postgres) = match &config.database.url {
+            Some(url) => (url.reveal().to_owned(), None),
+            None => {
+                let (url, postgres) = private_postgres(config).await?;
+                (url, Some(postgres))
+            }
+        };
+        let (redis_url, redis) = match &config.redis.url {
+            Some(url) => (Some(url.reveal().to_owned()), None),
+            None if redis_wanted && redis_program().is_some() => private_redis(config).await,
+            None => (None, None),
+        };
+        Ok(Self { database_url, redis_url, postgres, redis })
+    }
+
+    /// The database's URL, with its password: not to be shown.
+    pub fn database_url(&self) -> &str {
+        &self.database_url
+    }
+
+    /// The shared cache's URL, where there is one.
+    pub fn redis_url(&self) -> Option<&str> {
+        self.redis_url.as_deref()
+    }
+
+    /// Whether the database is on a private server.
+    pub fn owns_database(&self) -> bool {
+        self.postgres.is_some()
+    }
+
+    /// In words, without secrets.
+    pub fn describe(&self) -> String {
+        let database = self.postgres.as_ref().map_or_else(
+            || "the configured PostgreSQL".to_owned(),
+            |server| format!("a private PostgreSQL on 127.0.0.1:{}", server.port()),
+        );
+        let cache = match (&self.redis, &self.redis_url) {
+            (Some(_), _) => "a private Redis",
+            (None, Some(_)) => "the configured Redis",
+            (None, None) => "no Redis (caches are in-process)",
+        };
+        format!("{database}, {cache}")
+    }
+
+    /// Stops what is ours.
+    pub async fn stop(self) {
+        if let Some(redis) = self.redis {
+            redis.stop().await;
+        }
+        if let Some(postgres) = self.postgres {
+            postgres.stop().await;
+        }
+    }
+}
+
+/// The platform's database on the private server of the data folder.
+pub async fn private_postgres(config: &Config) -> Result<(String, PrivatePostgres)> {
+    let folder = config.data_dir().join("postgres");
+    let server = PrivatePostgres::start(PostgresOptions::new(folder)).await.context("start a private PostgreSQL")?;
+    server.ensure_database(DATABASE).await.context("make the platform's database")?;
+    Ok((server.url(DATABASE), server))
+}
+
+/// A cache is worth a warning, not a failure.
+async fn private_redis(config: &Config) -> (Option<String>, Option<PrivateRedis>) {
+    let options = RedisOptions { folder: config.data_dir().join("redis"), settings: Vec::new() };
+    match PrivateRedis::start(options).await {
+        Ok(redis) => (Some(redis.url()), Some(redis)),
+        Err(error) => {
+            tracing::warn!(%error, "no private Redis: caches are in-process only");
+            (None, None)
+        }
+    }
+}
