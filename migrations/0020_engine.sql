@@ -67,7 +67,7 @@ ALTER TABLE cmdiag.work_items SET (
 -- without a row per target that all of them update. Nothing else takes this lock; finishing only ever frees slots.
 --
 -- Plans are made for each call (the table is empty one moment and deep the next: a cached plan of the empty table
--- would scan and sort the deep one), and only from the indexes above.
+-- would scan and sort the deep one), and only from the indexes above. Compiling such a plan would cost more than it saves.
 CREATE FUNCTION cmdiag.claim_work(
     p_worker uuid, p_most integer, p_per_target integer, p_depth integer, p_now timestamptz, p_until timestamptz
 ) RETURNS TABLE (
@@ -80,20 +80,23 @@ LANGUAGE plpgsql
 SET plan_cache_mode = force_custom_plan
 SET enable_seqscan = off
 SET enable_bitmapscan = off
+SET jit = off
 AS $claim$
 #variable_conflict use_column
 DECLARE
     v_row   record;
     v_seen  bigint := 0;
     v_got   integer := 0;
-    v_front integer := p_most * 4; -- looks so far ahead for items of targets that have room
+    v_front integer := greatest(p_most * 4, 128); -- looks so far ahead for items of targets that have room
 BEGIN
     PERFORM pg_advisory_xact_lock(1668114801, 20); -- 'cmdq' and this file's number
 
-    -- Work of a worker that died: waiting again, and the death counted. Rows that somebody finishes or extends at this
-    -- very moment are left to him.
+    -- Work of a worker that died: waiting again, and the death counted. From the second death on it comes back at a
+    -- random moment, so that an item that kills its workers parts from those that were in the same hands. Rows that
+    -- somebody finishes or extends at this very moment are left to him.
     UPDATE cmdiag.work_items w
-       SET leased_by = NULL, leased_until = NULL, slot = NULL, crashes = w.crashes + 1
+       SET leased_by = NULL, leased_until = NULL, slot = NULL, crashes = w.crashes + 1,
+           not_before = CASE w.crashes WHEN 0 THEN w.not_before ELSE p_now + random() * interval '3 s' END
       FROM (SELECT i.run_id, i.check_code, i.component FROM cmdiag.work_items i
              WHERE i.leased_until <= p_now FOR UPDATE SKIP LOCKED) dead
      WHERE (w.run_id, w.check_code, w.component) = (dead.run_id, dead.check_code, dead.component);

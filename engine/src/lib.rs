@@ -6,11 +6,14 @@
 //!
 //! What could not be measured is `Unknown` with its cause, never `Ok`.
 
+pub mod catalog;
 pub mod check;
 pub mod judge;
 pub mod pack;
 pub mod probe;
+pub mod runner;
 
 pub mod evidence;
+pub mod offsets;
 pub mod queue;
 pub mod worker;

@@ -17,7 +17,7 @@ pub const CLAIM_MAX: usize = 256;
 /// How the queue hands out work.
 #[derive(Debug, Clone)]
 pub struct QueueOptions {
-    /// How many checks of one component may run at the same time, over all processes.
+    /// How many checks of one component may run at the same time, over all processes; at most 1,000.
     pub per_target: u16,
     /// How long a claim holds unless it is extended.
     pub lease: Duration,
@@ -25,7 +25,7 @@ pub struct QueueOptions {
 
 impl Default for QueueOptions {
     fn default() -> Self {
-        Self { per_target: 4, lease: Duration::from_secs(30) }
+        Self { per_target: 4, lease: Duration::from_secs(15) }
     }
 }
 
@@ -127,14 +127,14 @@ impl WorkQueue {
         let rows = sqlx::query("SELECT * FROM cmdiag.claim_work($1, $2, $3, $4, $5, $6)")
             .bind(claim.worker)
             .bind(claim.most.min(CLAIM_MAX) as i32)
-            .bind(i32::from(self.options.per_target))
+            .bind(i32::from(self.options.per_target.clamp(1, 1_000)))
             .bind(i32::from(claim.depth.max(1)))
             .bind(claim.now)
             .bind(claim.now + self.options.lease)
             .fetch_all(&self.pool)
             .await?;
         let mut items = rows.iter().map(item_of).collect::<Result<Vec<_>, _>>()?;
-        items.sort_by(|a, b| (a.rank, a.key.run).cmp(&(b.rank, b.key.run)));
+        items.sort_by_key(|item| (item.rank, item.key.run));
         Ok(items)
     }
 

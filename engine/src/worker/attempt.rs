@@ -39,7 +39,10 @@ pub(super) async fn run_item(around: Surroundings, item: Arc<WorkItem>, cancel: 
     let measured_at = around.clock.now();
     let unknown = |cause: String| unknown_result(&item, cause, measured_at, begin.elapsed());
     if item.crashes >= around.most_crashes {
-        let cause = format!("worker died {} times while running this check", item.crashes);
+        let cause = format!(
+            "worker died {} times while running this check, or was cut off from the database for longer than its lease",
+            item.crashes
+        );
         return Attempt { result: Some(unknown(cause)), took: begin.elapsed(), panicked: false };
     }
     let left = (item.deadline - measured_at).to_std().unwrap_or_default();

@@ -41,7 +41,7 @@ impl Default for WorkerPoolOptions {
             grace: Duration::from_secs(1),
             drain: Duration::from_secs(5),
             flush: Duration::from_secs(3),
-            most_crashes: 3,
+            most_crashes: 5,
             record_concurrency: 16,
             record_batch: 256,
             call_timeout: Duration::from_secs(10),

@@ -23,11 +23,12 @@ pub struct WorkerPool {
 
 impl WorkerPool {
     /// Starts claiming; `cancel` stops it in order.
+    #[expect(clippy::needless_pass_by_value, reason = "every task is given its token")]
     pub fn start(
         options: WorkerPoolOptions,
         runner: Arc<dyn CheckRunner>,
         queue: Arc<WorkQueue>,
-        bus: Arc<CommandBus>,
+        bus: CommandBus,
         feed: Arc<LiveFeed>,
         clock: Arc<dyn Clock>,
         cancel: CancellationToken,

@@ -54,7 +54,7 @@ pub(super) enum Order {
     /// A run's first item is under way: start it, unless it is known to have started.
     Start(RunFacts),
     /// A check has ended.
-    Record(RunFacts, Pending),
+    Record(RunFacts, Box<Pending>),
     /// A run has ended: its results are of no use any more.
     Forget(RunId),
 }
@@ -84,7 +84,7 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    fn command_id(&self) -> CommandId {
+    pub(super) fn command_id(&self) -> CommandId {
         use std::fmt::Write;
         let mut purpose = format!("worker:{}", self.salt);
         for one in &self.results {
@@ -180,7 +180,7 @@ impl RunBuffer {
 
 /// The task that records. Ends when nobody can give it orders and nothing is left to do.
 pub(super) struct Recorder {
-    pub(super) bus: Arc<CommandBus>,
+    pub(super) bus: CommandBus,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) actor: Actor,
     pub(super) concurrency: usize,
@@ -240,7 +240,7 @@ impl Recorder {
             }
             Order::Record(facts, pending) => {
                 let run = facts.run;
-                ledger.buffer(facts).results.push_back(pending);
+                ledger.buffer(facts).results.push_back(*pending);
                 run
             }
             Order::Forget(run) => {
@@ -292,7 +292,7 @@ impl Recorder {
             return;
         };
         buffer.in_flight = true;
-        let (bus, actor) = (Arc::clone(&self.bus), self.actor.clone());
+        let (bus, actor) = (self.bus.clone(), self.actor.clone());
         ledger.commands.spawn(async move {
             let outcome = batch.send(&bus, actor).await;
             (batch, outcome)

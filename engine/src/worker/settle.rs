@@ -35,11 +35,11 @@ pub(super) fn settle(batch: Batch, outcome: Result<(), CommandError>) -> Settlem
     let why = error.to_string();
     match error {
         CommandError::Refused { code, message } => refused(batch, &code, message),
-        CommandError::TooLarge { .. } => apart(batch, "it is larger than the event log takes"),
+        CommandError::TooLarge => apart(batch, "it is larger than the event log takes"),
         // The derived id belongs to another content: two claims with one number, after the queue's rows were restored.
         CommandError::CommandReused => Settlement::Instead(vec![salted(batch)]),
         CommandError::Conflict | CommandError::Overloaded => Settlement::Later { batch, why, outage: false },
-        CommandError::Unavailable(_) | CommandError::Damaged(_) => Settlement::Later { batch, why, outage: true },
+        CommandError::Unavailable(_) | CommandError::Damaged { .. } => Settlement::Later { batch, why, outage: true },
     }
 }
 
@@ -102,4 +102,81 @@ fn not_recorded(result: &CheckResult, why: &str) -> CheckResult {
 
 fn salted(batch: Batch) -> Batch {
     Batch { salt: batch.salt.wrapping_add(1), ..batch }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::worker::recorder::{Pending, RunFacts};
+    use domain::testing::{RUN, check_result, start};
+    use domain::{CorrelationId, TenantId};
+    use std::time::Duration;
+
+    fn batch(results: u32) -> Batch {
+        let facts = RunFacts {
+            run: RUN,
+            tenant: TenantId::default(),
+            correlation: CorrelationId(RUN.0),
+            causation: None,
+            traceparent: None,
+            deadline: start(),
+        };
+        let pending =
+            |number: u32| Pending { id: number.into(), attempt: 1, result: check_result(number, Outcome::Ok) };
+        Batch { facts, results: (0..results).map(pending).collect(), salt: 0 }
+    }
+
+    fn refusal(code: &str) -> Result<(), CommandError> {
+        Err(CommandError::Refused { code: code.to_owned(), message: "no".to_owned() })
+    }
+
+    /// In short: what is to be done, and with how many results (of each batch, and its salt).
+    fn verdict(results: u32, outcome: Result<(), CommandError>) -> String {
+        match settle(batch(results), outcome) {
+            Settlement::Recorded(items) => format!("recorded {}", items.len()),
+            Settlement::Useless(items) => format!("useless {}", items.len()),
+            Settlement::Instead(batches) => {
+                let parts: Vec<_> = batches.iter().map(|one| format!("{}/{}", one.results.len(), one.salt)).collect();
+                format!("instead {}", parts.join(" "))
+            }
+            Settlement::Later { batch, outage, .. } => {
+                format!("later {}/{} outage {outage}", batch.results.len(), batch.salt)
+            }
+        }
+    }
+
+    #[test]
+    fn outcomes_are_judged() {
+        let damaged = CommandError::Damaged { reason: "x".to_owned() };
+        let away = CommandError::Unavailable(Duration::from_secs(2));
+        for (results, outcome, expected) in [
+            (3, Ok(()), "recorded 3"),
+            (0, Ok(()), "recorded 0"),
+            (3, refusal("run_already_ended"), "useless 3"),
+            (3, refusal("run_unknown"), "useless 3"),
+            (3, refusal("run_not_planned"), "later 3/1 outage false"),
+            (0, refusal("anything"), "useless 0"),
+            (5, refusal("outcome_mismatch"), "instead 2/0 3/0"),
+            (1, refusal("outcome_mismatch"), "instead 1/1"),
+            (2, refusal("check_not_planned"), "instead 1/0 1/0"),
+            (1, refusal("check_not_planned"), "useless 1"),
+            (4, Err(CommandError::TooLarge), "instead 2/0 2/0"),
+            (2, Err(CommandError::CommandReused), "instead 2/1"),
+            (2, Err(CommandError::Conflict), "later 2/0 outage false"),
+            (2, Err(CommandError::Overloaded), "later 2/0 outage false"),
+            (2, Err(away), "later 2/0 outage true"),
+            (2, Err(damaged), "later 2/0 outage true"),
+        ] {
+            assert_eq!(verdict(results, outcome.clone()), expected, "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn what_stands_for_a_refused_result_is_tried_once() {
+        let Settlement::Instead(mut batches) = settle(batch(1), refusal("outcome_mismatch")) else { panic!() };
+        let stand_in = batches.remove(0);
+        assert_eq!(stand_in.results[0].result.outcome, Outcome::Unknown);
+        assert_ne!(stand_in.command_id(), batch(1).command_id(), "the refusal of the first is on record");
+        assert!(matches!(settle(stand_in, refusal("text_too_long")), Settlement::Useless(items) if items == [0]));
+    }
 }

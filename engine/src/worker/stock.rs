@@ -143,18 +143,18 @@ impl Stock {
         let stage = std::mem::replace(&mut entry.stage, Stage::Ended);
         let (target, slot) = (entry.item.target(), entry.item.slot);
         let place = (entry.item.rank, entry.item.key.run, id);
-        let lanes = self.targets.entry(target.clone()).or_default();
+        // An item that has ended already is of no target any more.
+        let lanes = self.targets.get_mut(&target).filter(|_| !matches!(stage, Stage::Ended))?;
         let stopped = match stage {
-            Stage::Ended => return None,
-            Stage::Waiting => {
-                lanes.waiting.remove(&place);
-                self.waiting -= 1;
-                None
-            }
             Stage::Running(_, stopped) => {
                 lanes.running -= 1;
                 self.running -= 1;
                 stopped
+            }
+            Stage::Waiting | Stage::Ended => {
+                lanes.waiting.remove(&place);
+                self.waiting -= 1;
+                None
             }
         };
         free_slot(lanes, slot);

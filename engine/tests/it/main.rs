@@ -1,5 +1,7 @@
 //! The engine against real files and servers: one binary, so that it links once.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at what should not be")]
+
 mod packs;
 
 mod evidence;

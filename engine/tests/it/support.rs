@@ -68,7 +68,7 @@ pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
 pub struct Process {
     pub log: Arc<dyn EventLog>,
     pub feed: Arc<LiveFeed>,
-    pub bus: Arc<CommandBus>,
+    pub bus: CommandBus,
     pub queue: Arc<WorkQueue>,
     pub filler: QueueFiller,
     pub clock: Arc<dyn Clock>,
@@ -93,7 +93,7 @@ impl Process {
             options,
             runner,
             Arc::clone(&self.queue),
-            Arc::clone(&self.bus),
+            self.bus.clone(),
             Arc::clone(&self.feed),
             Arc::clone(&self.clock),
             self.cancel.child_token(),

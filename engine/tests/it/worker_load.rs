@@ -39,3 +39,24 @@ async fn a_thousand_runs_at_once_all_finish_in_time() {
     assert_eq!((status.claimed, status.recorded, status.failing), (12_000, 12_000, false), "{:?}", status.last_error);
     pool.stop().await;
 }
+
+/// A target's limit bounds what runs on it at the same time, not how fast quick checks follow each other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_runs_of_one_deployment_are_not_slowed_down_by_its_limit() {
+    let database = TestDatabase::migrated().await;
+    let process = Process::start(&database, QueueOptions { per_target: 2, ..QueueOptions::default() }).await;
+    let deployment = a_deployment();
+    let mut runs = Vec::new();
+    for _ in 0..100 {
+        runs.push(process.run(deployment, checks(60, 4), TimeDelta::minutes(5)).await);
+    }
+    let begin = Instant::now();
+    let pool = process.pool(Arc::new(NoCostRunner), WorkerPoolOptions::default());
+    for &run in &runs {
+        assert_eq!(process.ended(run).await, RunPhase::Completed);
+    }
+    let took = begin.elapsed();
+    println!("6,000 results on 4 targets: {took:?}, {:.0} a second", 6_000.0 / took.as_secs_f64());
+    process.assert_drained().await;
+    pool.stop().await;
+}
