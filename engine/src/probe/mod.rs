@@ -34,6 +34,7 @@ use crate::check::{ProbePlan, ProbeSpec};
 use chrono::{DateTime, Utc};
 use domain::deployment::Component;
 use domain::{CheckCode, ComponentName, DeploymentId, RunId};
+use futures::future::{BoxFuture, FutureExt};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -136,19 +137,24 @@ impl Probes {
         })
     }
 
-    async fn dispatch(&self, spec: &ProbeSpec, run: &Run<'_>) -> Result<Measured, ProbeError> {
+    /// Boxed: the compiler does not see through all of these at once that they may move between threads.
+    fn dispatch<'a>(
+        &'a self,
+        spec: &'a ProbeSpec,
+        run: &'a Run<'a>,
+    ) -> BoxFuture<'a, Result<Measured, ProbeError>> {
         match spec {
-            ProbeSpec::Sql(spec) => sql::measure(&self.sql, spec, run).await,
-            ProbeSpec::Store(spec) => store::measure(&self.store, &self.sql, spec, run).await,
-            ProbeSpec::Tcp => tcp::measure(run).await,
-            ProbeSpec::Tls => tls::measure(run).await,
-            ProbeSpec::Http(spec) => http::measure(&self.http, spec, run).await,
-            ProbeSpec::Log(spec) => log::measure(&*self.offsets, spec, run).await,
-            ProbeSpec::Host => host::measure(run).await,
-            ProbeSpec::Config => config::measure(run).await,
-            ProbeSpec::Redis => redis::measure(run).await,
-            ProbeSpec::Audit(spec) => audit::measure(&*self.offsets, spec, run).await,
-            ProbeSpec::Command(spec) => command::measure(spec, run).await,
+            ProbeSpec::Sql(spec) => sql::measure(&self.sql, spec, run).boxed(),
+            ProbeSpec::Store(spec) => store::measure(&self.store, &self.sql, spec, run).boxed(),
+            ProbeSpec::Tcp => tcp::measure(run).boxed(),
+            ProbeSpec::Tls => tls::measure(run).boxed(),
+            ProbeSpec::Http(spec) => http::measure(&self.http, spec, run).boxed(),
+            ProbeSpec::Log(spec) => log::measure(&*self.offsets, spec, run).boxed(),
+            ProbeSpec::Host => host::measure(run).boxed(),
+            ProbeSpec::Config => config::measure(run).boxed(),
+            ProbeSpec::Redis => redis::measure(run).boxed(),
+            ProbeSpec::Audit(spec) => audit::measure(&*self.offsets, spec, run).boxed(),
+            ProbeSpec::Command(spec) => command::measure(spec, run).boxed(),
         }
     }
 

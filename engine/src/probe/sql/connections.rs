@@ -201,10 +201,6 @@ impl Lease {
         self.pid = Some(pid);
     }
 
-    pub(super) fn explain(&self, error: &sqlx::Error) -> ProbeError {
-        explain(error, &self.target.component, self.target.secret.as_ref())
-    }
-
     /// The transaction has ended: others may use the connection.
     pub(super) fn give_back(mut self) {
         self.pid = None;
@@ -216,10 +212,11 @@ impl Lease {
         }
     }
 
-    /// The server has ended the query itself, or is gone: there is nothing to cancel.
-    pub(super) fn discard(mut self) {
+    /// The server has ended the query itself, or is gone: there is nothing to cancel. Gives the error in words.
+    pub(super) fn discard(mut self, error: &sqlx::Error) -> ProbeError {
         self.pid = None;
         self.connection = None;
+        explain(error, &self.target.component, self.target.secret.as_ref())
     }
 }
 

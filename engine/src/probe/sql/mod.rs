@@ -12,7 +12,8 @@ use super::{ProbeError, Run, Target};
 use crate::check::{SqlSpec, SqlText};
 use connections::Lease;
 use domain::deployment::Component;
-use futures::TryStreamExt;
+use futures::future::BoxFuture;
+use futures::{FutureExt, TryStreamExt};
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Either, Executor, Row as _, Statement, TypeInfo, ValueRef};
 use std::time::Duration;
@@ -44,7 +45,7 @@ pub(crate) async fn query(
 ) -> Result<Measured, ProbeError> {
     let mut measured = Measured::default();
     let mut bytes = 0;
-    let truncated = each_row(targets, on, sql, run, |row| {
+    let truncated = each_row(targets, on, sql, run, &mut |row| {
         if measured.rows.len() == limits.rows {
             return Ok(false);
         }
@@ -60,51 +61,64 @@ pub(crate) async fn query(
     Ok(measured)
 }
 
+/// What is done with each row; false says that it is enough.
+pub(crate) type Take<'t> = dyn FnMut(&PgRow) -> Result<bool, ProbeError> + Send + 't;
+
 /// Runs a statement and hands each row over until `take` says that it is enough; gives whether it did.
 pub(crate) async fn each_row(
     targets: &SqlTargets,
     on: &Component,
     sql: &SqlText,
     run: &Run<'_>,
-    mut take: impl FnMut(&PgRow) -> Result<bool, ProbeError>,
+    take: &mut Take<'_>,
 ) -> Result<bool, ProbeError> {
     let mut lease = targets.lease(on).await?;
-    if begin(&mut lease, run).await.is_err() && lease.was_idle {
+    if let Err(error) = begin(&mut lease, run.timeout).await {
+        if !lease.was_idle {
+            return Err(lease.discard(&error));
+        }
         // An idle connection may have died with its server: once more on a fresh one.
-        lease.discard();
+        lease.discard(&error);
         lease = targets.connect(on).await?;
-        begin(&mut lease, run).await.map_err(|error| lease.explain(&error))?;
+        if let Err(error) = begin(&mut lease, run.timeout).await {
+            return Err(lease.discard(&error));
+        }
     }
-    let outcome = fetch(lease.connection()?, sql, run.target, &mut take).await;
-    match outcome {
-        Ok(enough) => {
-            // Only a transaction that ended well may be used again; what is unread is read off with it.
-            if !enough && lease.connection()?.execute("ROLLBACK").await.is_ok() {
+    match fetch(lease.connection()?, sql, run.target, take).await {
+        Ok(false) => {
+            if rollback(lease.connection()?).await {
                 lease.give_back();
             }
-            Ok(enough)
+            Ok(false)
         }
-        Err(Failure::Sql(error)) => {
-            let explained = lease.explain(&error);
-            lease.discard();
-            Err(explained)
-        }
+        // More rows may be on their way: dropping the lease cancels them on the server.
+        Ok(true) => Ok(true),
+        Err(Failure::Sql(error)) => Err(lease.discard(&error)),
         Err(Failure::Probe(error)) => Err(error),
     }
 }
 
-async fn begin(lease: &mut Lease, run: &Run<'_>) -> Result<(), sqlx::Error> {
-    let statement_ms = run.timeout.as_millis().max(1);
-    let lock_ms = LOCK_TIMEOUT.min(run.timeout).as_millis().max(1);
-    let begin = format!(
-        "BEGIN READ ONLY; SET LOCAL statement_timeout = {statement_ms}; SET LOCAL lock_timeout = {lock_ms}; \
-         SET LOCAL idle_in_transaction_session_timeout = {statement_ms}; SELECT pg_backend_pid()"
-    );
-    let connection = lease.raw()?;
-    let row = sqlx::raw_sql(&begin).fetch_all(&mut *connection).await?.pop();
-    let pid: i32 = row.ok_or(sqlx::Error::RowNotFound)?.try_get(0)?;
-    lease.arm(pid);
-    Ok(())
+/// Begins a transaction that can only read, under the server's own limits.
+fn begin(lease: &mut Lease, timeout: Duration) -> BoxFuture<'_, Result<(), sqlx::Error>> {
+    async move {
+        let statement_ms = timeout.as_millis().max(1);
+        let lock_ms = LOCK_TIMEOUT.min(timeout).as_millis().max(1);
+        let begin = format!(
+            "BEGIN READ ONLY; SET LOCAL statement_timeout = {statement_ms}; SET LOCAL lock_timeout = {lock_ms}; \
+             SET LOCAL idle_in_transaction_session_timeout = {statement_ms}; SELECT pg_backend_pid()"
+        );
+        let rows = lease.raw()?.fetch_all(begin.as_str()).await?;
+        let row = rows.last().ok_or(sqlx::Error::RowNotFound)?;
+        let pid: i32 = row.try_get(0)?;
+        lease.arm(pid);
+        Ok(())
+    }
+    .boxed()
+}
+
+/// Ends the transaction; only a connection on which that went well may be used again.
+fn rollback(connection: &mut PgConnection) -> BoxFuture<'_, bool> {
+    async move { connection.execute("ROLLBACK").await.is_ok() }.boxed()
 }
 
 enum Failure {
@@ -124,27 +138,30 @@ impl From<ProbeError> for Failure {
     }
 }
 
-async fn fetch(
-    connection: &mut PgConnection,
-    sql: &SqlText,
-    target: &Target,
-    take: &mut impl FnMut(&PgRow) -> Result<bool, ProbeError>,
-) -> Result<bool, Failure> {
-    let statement = connection.prepare(&sql.text).await?;
-    let mut prepared = statement.query();
-    if let Some(Either::Left(types)) = statement.parameters() {
-        for (name, kind) in sql.parameters.iter().zip(types) {
-            let value = target.setting(name)?;
-            prepared = columns::bind(prepared, kind.name(), name, value)?;
+fn fetch<'a>(
+    connection: &'a mut PgConnection,
+    sql: &'a SqlText,
+    target: &'a Target,
+    take: &'a mut Take<'_>,
+) -> BoxFuture<'a, Result<bool, Failure>> {
+    async move {
+        let statement = connection.prepare(&sql.text).await?;
+        let mut prepared = statement.query();
+        if let Some(Either::Left(types)) = statement.parameters() {
+            for (name, kind) in sql.parameters.iter().zip(types) {
+                let value = target.setting(name)?;
+                prepared = columns::bind(prepared, kind.name(), name, value)?;
+            }
         }
-    }
-    let mut rows = prepared.fetch(&mut *connection);
-    while let Some(row) = rows.try_next().await? {
-        if !take(&row)? {
-            return Ok(true);
+        let mut rows = prepared.fetch(&mut *connection);
+        while let Some(row) = rows.try_next().await? {
+            if !take(&row)? {
+                return Ok(true);
+            }
         }
+        Ok(false)
     }
-    Ok(false)
+    .boxed()
 }
 
 /// How many bytes the server sent for a row.

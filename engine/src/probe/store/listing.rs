@@ -59,7 +59,7 @@ fn dataset<'a>(run: &'a Run<'_>) -> Result<&'a Component, ProbeError> {
 pub(super) async fn read(targets: &SqlTargets, run: &Run<'_>, max_files: usize) -> Result<Listing, ProbeError> {
     let sql = SqlText::parse(LISTING).map_err(ProbeError::internal)?;
     let mut files = Vec::new();
-    let too_many = sql::each_row(targets, dataset(run)?, &sql, run, |row| {
+    let too_many = sql::each_row(targets, dataset(run)?, &sql, run, &mut |row| {
         if files.len() == max_files {
             return Ok(false);
         }
@@ -93,7 +93,7 @@ pub(super) struct Counters {
 pub(super) async fn counters(targets: &SqlTargets, run: &Run<'_>) -> Result<Counters, ProbeError> {
     let sql = SqlText::parse(COUNTERS).map_err(ProbeError::internal)?;
     let mut found = None;
-    sql::each_row(targets, dataset(run)?, &sql, run, |row| {
+    sql::each_row(targets, dataset(run)?, &sql, run, &mut |row| {
         found = Some(Counters { items: sql::column(row, "items")?, bytes: sql::column(row, "bytes")? });
         Ok(true)
     })
