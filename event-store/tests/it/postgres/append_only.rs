@@ -30,7 +30,7 @@ const APP_ATTACKS: &[&str] = &[
     "SELECT * FROM cmdiag.events FOR UPDATE",
 ];
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_changes_what_is_written() {
     let database = TestDatabase::migrated().await;
     let log = PostgresEventLog::connect(database.pool().await, PostgresLogOptions::default()).await.unwrap();
@@ -51,7 +51,7 @@ async fn nobody_changes_what_is_written() {
     assert_eq!(content(&mut connection).await, before);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_app_role_can_do_its_work() {
     let database = TestDatabase::migrated().await;
     let mut connection = PgConnection::connect(database.url()).await.unwrap();

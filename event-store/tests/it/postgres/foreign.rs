@@ -29,7 +29,7 @@ fn foreign_event(id: &str, sequence: usize) -> SerializedEvent {
     )
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_es_reads_and_writes_the_same_table() {
     let database = TestDatabase::migrated().await;
     let log = log_on(&database).await;

@@ -61,7 +61,7 @@ fn steps(steps: &[(&'static str, &'static str)]) -> Upcasters {
     Upcasters::new(steps.iter().map(|(from, to)| Arc::new(Step { from, to }) as Arc<dyn Upcaster>)).unwrap()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn old_events_are_brought_up_to_date() {
     let database = TestDatabase::migrated().await;
     insert(&database, 1, "1", (1, "1"), "{}").await;
@@ -85,7 +85,7 @@ async fn old_events_are_brought_up_to_date() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_does_not_upcast_is_an_error_with_its_position() {
     for (upcasters, version) in [(steps(&[("broken", "2")]), "broken"), (steps(&[("a", "b"), ("b", "a")]), "a")] {
         let database = TestDatabase::migrated().await;
@@ -97,7 +97,7 @@ async fn what_does_not_upcast_is_an_error_with_its_position() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gap_is_an_error_in_every_reader() {
     let database = TestDatabase::migrated().await;
     let log = log_on(&database, Upcasters::default()).await;
@@ -117,7 +117,7 @@ async fn a_gap_is_an_error_in_every_reader() {
     assert!(matches!(failed, Err(LogError::Damaged { .. })), "{failed:?}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn broken_metadata_is_an_error() {
     let database = TestDatabase::migrated().await;
     insert(&database, 1, "1", (1, "1"), r#"{"actor": "mara"}"#).await;
