@@ -13,7 +13,7 @@ pub mod error;
 mod hash;
 mod lanes;
 mod loading;
-// process
+pub mod process;
 mod store;
 pub mod testing;
 mod trace;
@@ -21,4 +21,6 @@ mod trace;
 pub use bus::{BusCounts, BusOptions, CommandBus, Executed};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::CommandError;
-// pub use process::{CheckCatalog, PlanError, ProcessManagers, ProcessManagersOptions, ProcessStatus};
+pub use process::{
+    CheckCatalog, PlanError, ProcessManagers, ProcessManagersOptions, ProcessStatus, findings_known_up_to,
+};

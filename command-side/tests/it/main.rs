@@ -5,4 +5,5 @@
 mod bus;
 mod bus_postgres;
 mod bus_promises;
+mod processes;
 mod support;
