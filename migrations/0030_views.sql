@@ -66,12 +66,13 @@ CREATE TABLE cmdiag.view_deployment_findings (
     deployment_id      uuid NOT NULL,
     severity           text NOT NULL,
     open               boolean NOT NULL,
+    false_positive     boolean NOT NULL,
     muted_until        timestamptz,
     last_position      bigint NOT NULL,
     projection_version integer NOT NULL
 ) WITH (fillfactor = 80);
 CREATE INDEX view_deployment_findings_muted ON cmdiag.view_deployment_findings (deployment_id, muted_until)
-    WHERE open AND muted_until IS NOT NULL;
+    WHERE open AND NOT false_positive AND muted_until IS NOT NULL;
 
 CREATE TABLE cmdiag.view_runs (
     id                 uuid PRIMARY KEY,
@@ -135,6 +136,8 @@ CREATE TABLE cmdiag.view_findings (
     resource           text NOT NULL,
     status             text NOT NULL
         CHECK (status IN ('suspected', 'open', 'acknowledged', 'resolved', 'false_positive')),
+    -- Where it stands without regard to acknowledgement and false positive: what it comes back to when that is withdrawn.
+    phase              text NOT NULL CHECK (phase IN ('suspected', 'open', 'resolved')),
     severity           text NOT NULL CHECK (severity IN ('warning', 'critical')),
     muted_until        timestamptz,
     mute_reason        text,
@@ -210,6 +213,7 @@ CREATE TABLE cmdiag.view_daily_findings (
     deployment_id      uuid NOT NULL,
     check_code         text NOT NULL,
     severity           text NOT NULL,
+    open               boolean NOT NULL,
     suspected_at       timestamptz,
     last_position      bigint NOT NULL,
     projection_version integer NOT NULL

@@ -105,7 +105,7 @@ const SELECT: &str = "SELECT d.id, d.tenant, d.name, d.product_version, d.is_dou
             count(*) FILTER (WHERE f.severity = 'warning' AND f.muted_until <= now()) AS ended_warning, \
             min(f.muted_until) FILTER (WHERE f.muted_until > now()) AS next_unmute_at \
         FROM view_deployment_findings f \
-        WHERE f.deployment_id = d.id AND f.open AND f.muted_until IS NOT NULL) m";
+        WHERE f.deployment_id = d.id AND f.open AND NOT f.false_positive AND f.muted_until IS NOT NULL) m";
 
 impl Keyset for DeploymentView {
     fn cursor(&self) -> Cursor {

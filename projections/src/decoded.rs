@@ -1,0 +1,74 @@
+//! Events decoded once for all projections of a process.
+
+use domain::AnyEvent;
+use event_store::RecordedEvent;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, PoisonError};
+use uuid::Uuid;
+
+/// A recorded event with its payload and its aggregate's id decoded.
+#[derive(Debug, Clone)]
+pub struct Decoded {
+    /// As read from the log.
+    pub recorded: Arc<RecordedEvent>,
+    /// The aggregate's id.
+    pub id: Uuid,
+    /// The payload.
+    pub event: AnyEvent,
+}
+
+impl Deref for Decoded {
+    type Target = RecordedEvent;
+    fn deref(&self) -> &RecordedEvent {
+        &self.recorded
+    }
+}
+
+impl Decoded {
+    /// Decodes an event; the error says why it can not be.
+    pub fn new(recorded: Arc<RecordedEvent>) -> Result<Self, String> {
+        let id = Uuid::parse_str(&recorded.stream.aggregate_id)
+            .map_err(|_| format!("stream {} has an id that is not a UUID", recorded.stream))?;
+        let event = recorded.decode().map_err(|error| {
+            let cause = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
+            format!("{} of {}: {error}{cause}", recorded.event_type, recorded.stream)
+        })?;
+        Ok(Self { recorded, id, event })
+    }
+}
+
+/// How many decoded events are kept for the projections that come to them a little later.
+const SLOTS: usize = 1_024;
+/// Larger events are decoded by each projection for itself: they would hold too much memory here.
+const SHARED_BYTES_MAX: usize = 64 << 10;
+
+/// The last decoded events, by position: the runners of a process follow each other closely, and each event is decoded by
+/// the first that comes to it.
+pub struct DecodeRing {
+    slots: Box<[Mutex<Option<Arc<Decoded>>>]>,
+}
+
+impl Default for DecodeRing {
+    fn default() -> Self {
+        Self { slots: (0..SLOTS).map(|_| Mutex::new(None)).collect() }
+    }
+}
+
+impl DecodeRing {
+    /// The event, decoded now or before.
+    pub fn decode(&self, recorded: &Arc<RecordedEvent>) -> Result<Arc<Decoded>, String> {
+        if recorded.payload.get().len() > SHARED_BYTES_MAX {
+            return Decoded::new(Arc::clone(recorded)).map(Arc::new);
+        }
+        let index = usize::try_from(recorded.position.0).unwrap_or(0) % SLOTS;
+        // The slot stays locked while decoding, so that a second runner waits for the result instead of decoding too. A
+        // poisoned lock is a panic in decoding: the slot then holds what it held before.
+        let mut slot = self.slots[index].lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = slot.as_ref().filter(|known| known.event_id == recorded.event_id) {
+            return Ok(Arc::clone(known));
+        }
+        let decoded = Arc::new(Decoded::new(Arc::clone(recorded))?);
+        *slot = Some(Arc::clone(&decoded));
+        Ok(decoded)
+    }
+}

@@ -1,0 +1,271 @@
+//! Filling views from the log as fast as it goes: for rebuilds, and for the benchmark.
+//!
+//! Reading the next block, decoding the one before and writing the one before that overlap, and each projection writes on
+//! a connection of its own. A block is one transaction per projection, guarded like a live one, so that a replay may be
+//! cut off anywhere and be taken up again.
+
+use crate::connection;
+use crate::decoded::Decoded;
+use crate::projection::Projection;
+use crate::runner::{Halt, Refused, write};
+use domain::Position;
+use event_store::{EventLog, LogError, RecordedEvent};
+use sqlx::{PgConnection, PgPool};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+/// How a replay works.
+#[derive(Debug, Clone)]
+pub struct ReplayOptions {
+    /// Events of one block: read at once, and written in one transaction.
+    pub block_events: usize,
+    /// Empty the views first and begin at position 0; otherwise go on from their checkpoints.
+    pub from_start: bool,
+    /// Up to this position; the end of the log, as it is at the start, where there is none.
+    pub until: Option<Position>,
+    /// How long to wait for a live runner to let go of a view.
+    pub lock_wait: Duration,
+}
+
+impl Default for ReplayOptions {
+    fn default() -> Self {
+        Self { block_events: 10_000, from_start: true, until: None, lock_wait: Duration::from_secs(10) }
+    }
+}
+
+/// What was replayed into one view.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Replayed {
+    /// The projection.
+    pub name: &'static str,
+    /// From after this position.
+    pub from: Position,
+    /// To this one.
+    pub to: Position,
+    /// How many of the events it wanted.
+    pub wanted: u64,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Why a replay stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The log could not be read.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The database failed.
+    #[error("the database refused: {0}")]
+    Database(#[from] sqlx::Error),
+    /// A live runner holds the view.
+    #[error("projection {0} is being written by a runner")]
+    Busy(&'static str),
+    /// Somebody else moved the checkpoint.
+    #[error("projection {0} was moved by somebody else")]
+    Overtaken(&'static str),
+    /// An event can not be taken.
+    #[error("event at position {position}: {reason}")]
+    Event {
+        /// Where.
+        position: Position,
+        /// Why.
+        reason: String,
+    },
+    /// A part of the replay panicked; the log says where.
+    #[error("a part of the replay ended early")]
+    Ended,
+}
+
+/// A block of decoded events, shared by all projections.
+struct Block {
+    last: Position,
+    events: Vec<Arc<Decoded>>,
+}
+
+/// How many blocks may wait at each stage.
+const BLOCKS_AHEAD: usize = 2;
+
+type Wants = Vec<fn(&RecordedEvent) -> bool>;
+
+/// Fills the views from the log, up to its end.
+pub async fn replay(
+    pool: &PgPool,
+    log: Arc<dyn EventLog>,
+    projections: Vec<Box<dyn Projection>>,
+    options: &ReplayOptions,
+) -> Result<Vec<Replayed>, ReplayError> {
+    let until = match options.until {
+        Some(until) => until,
+        None => log.head().await?,
+    };
+    let mut writers = Vec::with_capacity(projections.len());
+    for projection in projections {
+        writers.push(Writer::open(pool, projection, options).await?);
+    }
+    let from = writers.iter().map(|writer| writer.from).min().unwrap_or(until);
+    let wants: Wants = writers.iter().map(|writer| writer.projection.wants()).collect();
+    // Dropped when one part fails: the others end with it.
+    let mut tasks = JoinSet::new();
+    let (raw, to_decode) = mpsc::channel(BLOCKS_AHEAD);
+    tasks.spawn(read(log, from, until, options.block_events, raw));
+    let mut outlets = Vec::with_capacity(writers.len());
+    let (done, mut results) = mpsc::channel(writers.len().max(1));
+    for writer in writers {
+        let (outlet, blocks) = mpsc::channel(BLOCKS_AHEAD);
+        outlets.push(outlet);
+        let done = done.clone();
+        tasks.spawn(async move {
+            let replayed = writer.write(blocks, until).await?;
+            // There is room for one of each, and the receiver outlives the tasks.
+            let _ = done.send(replayed).await;
+            Ok(())
+        });
+    }
+    drop(done);
+    tasks.spawn(decode(to_decode, wants, outlets));
+    let mut ended_early = false;
+    while let Some(ended) = tasks.join_next().await {
+        match ended {
+            Ok(Ok(())) => {}
+            // Because of another part, which may only now come to say why.
+            Ok(Err(ReplayError::Ended)) | Err(_) => ended_early = true,
+            Ok(Err(error)) => return Err(error),
+        }
+    }
+    if ended_early {
+        return Err(ReplayError::Ended);
+    }
+    let mut replayed = Vec::new();
+    while let Some(one) = results.recv().await {
+        replayed.push(one);
+    }
+    replayed.sort_by_key(|one| one.name);
+    Ok(replayed)
+}
+
+async fn read(
+    log: Arc<dyn EventLog>,
+    from: Position,
+    until: Position,
+    block: usize,
+    out: mpsc::Sender<Vec<RecordedEvent>>,
+) -> Result<(), ReplayError> {
+    let mut after = from;
+    while after < until {
+        let limit = block.min((until.0 - after.0) as usize);
+        let events = log.read_all(after, limit).await?;
+        let Some(last) = events.last() else {
+            let position = after.next();
+            return Err(ReplayError::Event { position, reason: "the log ends before its head".to_owned() });
+        };
+        after = last.position;
+        if out.send(events).await.is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+async fn decode(
+    mut blocks: mpsc::Receiver<Vec<RecordedEvent>>,
+    wants: Wants,
+    outlets: Vec<mpsc::Sender<Arc<Block>>>,
+) -> Result<(), ReplayError> {
+    let wants = Arc::new(wants);
+    while let Some(events) = blocks.recv().await {
+        let wants = Arc::clone(&wants);
+        let block = tokio::task::spawn_blocking(move || decode_block(events, &wants)).await;
+        let block = Arc::new(block.map_err(|_| ReplayError::Ended)??);
+        for outlet in &outlets {
+            if outlet.send(Arc::clone(&block)).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn decode_block(events: Vec<RecordedEvent>, wants: &Wants) -> Result<Block, ReplayError> {
+    let mut last: Option<Position> = None;
+    let mut decoded = Vec::with_capacity(events.len());
+    for event in events {
+        let position = event.position;
+        if let Some(expected) = last.map(Position::next).filter(|expected| *expected != position) {
+            let reason = format!("the log goes on at position {position}");
+            return Err(ReplayError::Event { position: expected, reason });
+        }
+        last = Some(position);
+        if wants.iter().any(|wants| wants(&event)) {
+            let event = Decoded::new(Arc::new(event));
+            decoded.push(Arc::new(event.map_err(|reason| ReplayError::Event { position, reason })?));
+        }
+    }
+    Ok(Block { last: last.unwrap_or_default(), events: decoded })
+}
+
+/// One projection's part: its connection, with the lock.
+struct Writer {
+    db: PgConnection,
+    projection: Box<dyn Projection>,
+    from: Position,
+    skips: Vec<i64>,
+}
+
+impl Writer {
+    async fn open(
+        pool: &PgPool,
+        projection: Box<dyn Projection>,
+        options: &ReplayOptions,
+    ) -> Result<Self, ReplayError> {
+        let (name, version) = (projection.name(), projection.version());
+        let mut db = connection::open(pool).await?;
+        let deadline = Instant::now() + options.lock_wait;
+        while !connection::try_lock(&mut db, name).await? {
+            if Instant::now() >= deadline {
+                return Err(ReplayError::Busy(name));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let checkpoint = connection::checkpoint(&mut db, name, version).await?;
+        let from = if options.from_start || checkpoint.version != version {
+            connection::reset(&mut db, projection.as_ref()).await?;
+            Position::START
+        } else {
+            checkpoint.position
+        };
+        let skips = connection::skips(&mut db, name, from).await?;
+        Ok(Self { db, projection, from, skips })
+    }
+
+    async fn write(mut self, mut blocks: mpsc::Receiver<Arc<Block>>, until: Position) -> Result<Replayed, ReplayError> {
+        let started = Instant::now();
+        let (name, wants) = (self.projection.name(), self.projection.wants());
+        let mut at = self.from;
+        let mut wanted = 0;
+        while let Some(block) = blocks.recv().await {
+            if block.last <= at {
+                continue;
+            }
+            let is_due = |event: &&Arc<Decoded>| {
+                event.position > at && wants(event) && self.skips.binary_search(&event.position.0).is_err()
+            };
+            let events: Vec<Arc<Decoded>> = block.events.iter().filter(is_due).cloned().collect();
+            wanted += events.len() as u64;
+            write(&mut self.db, self.projection.as_mut(), &events, at, block.last).await.map_err(|refused| {
+                match refused {
+                    Refused::Halt(Halt::Retry(reason)) => LogError::Unavailable(reason).into(),
+                    Refused::Halt(_) => ReplayError::Overtaken(name),
+                    Refused::Data(reason) => ReplayError::Event { position: at.next(), reason },
+                }
+            })?;
+            at = block.last;
+        }
+        // A part before this one failed; it has said why.
+        if at < until {
+            return Err(ReplayError::Ended);
+        }
+        Ok(Replayed { name, from: self.from, to: at, wanted, took: started.elapsed() })
+    }
+}

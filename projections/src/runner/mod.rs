@@ -1,0 +1,303 @@
+//! The runner: one per projection, following the log for as long as the process lives.
+//!
+//! It owns a connection. On it it holds the lock that makes it the active one of all processes, and in one transaction a
+//! batch it moves the checkpoint from where it left it, then writes the rows. Where the checkpoint is not where it left it,
+//! somebody else projects: it rolls back, forgets what it remembers, and starts again from the checkpoint.
+
+mod pump;
+mod session;
+pub mod status;
+
+use crate::connection;
+use crate::decoded::DecodeRing;
+use crate::projection::Projection;
+use chrono::{DateTime, Utc};
+use domain::Position;
+use event_store::LiveFeed;
+use session::Session;
+use sqlx::PgPool;
+use status::{ProjectionStatus, Reporter, RunnerState};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use pump::Sieve;
+pub(crate) use session::{Refused, write};
+
+/// How a runner works; the defaults are right for nearly everybody.
+#[derive(Debug, Clone)]
+pub struct RunnerOptions {
+    /// The most events of one transaction.
+    pub batch_events: usize,
+    /// Two transactions begin at least this far apart while events keep coming: what comes in between goes together.
+    pub pace: Duration,
+    /// How long a moved checkpoint may stay unwritten where no row changed.
+    pub idle_checkpoint: Duration,
+    /// How often a runner that stands by or stands still looks whether that is over.
+    pub look_every: Duration,
+    /// The first and the longest pause after a failure of the database.
+    pub retry: (Duration, Duration),
+    /// The clock.
+    pub now: fn() -> DateTime<Utc>,
+}
+
+impl Default for RunnerOptions {
+    fn default() -> Self {
+        Self {
+            batch_events: 5_000,
+            pace: Duration::from_millis(8),
+            idle_checkpoint: Duration::from_millis(100),
+            look_every: Duration::from_millis(300),
+            retry: (Duration::from_millis(50), Duration::from_secs(5)),
+            now: Utc::now,
+        }
+    }
+}
+
+/// What ends a session with the database.
+#[derive(Debug)]
+pub(crate) enum Halt {
+    /// Told to stop.
+    Cancelled,
+    /// The log is closed: the process ends.
+    Closed,
+    /// To be tried again.
+    Retry(String),
+    /// The checkpoint was moved by somebody else.
+    Overtaken,
+    /// An event can not be taken.
+    Event { position: Position, reason: String },
+}
+
+impl From<sqlx::Error> for Halt {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Retry(error.to_string())
+    }
+}
+
+/// Starts runners.
+pub struct Runner {
+    pool: PgPool,
+    feed: Arc<LiveFeed>,
+    projection: Box<dyn Projection>,
+    ring: Arc<DecodeRing>,
+    options: RunnerOptions,
+    reporter: Arc<Reporter>,
+    cancel: CancellationToken,
+}
+
+/// A running runner.
+pub struct RunnerHandle {
+    name: &'static str,
+    reporter: Arc<Reporter>,
+    task: JoinHandle<()>,
+}
+
+impl RunnerHandle {
+    /// The projection's name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Follows how it is.
+    pub fn status(&self) -> watch::Receiver<ProjectionStatus> {
+        self.reporter.status()
+    }
+
+    /// Follows how far the view has come.
+    pub fn position(&self) -> watch::Receiver<Position> {
+        self.reporter.position()
+    }
+
+    /// Waits until it has stopped, after its token was cancelled.
+    pub async fn stopped(self) {
+        // A panic in the task was reported where it happened; here it has stopped all the same.
+        let _ = self.task.await;
+    }
+}
+
+impl Runner {
+    /// Starts one projection. `cancel` stops it: a batch under way is finished or rolled back.
+    pub fn start(
+        pool: PgPool,
+        feed: Arc<LiveFeed>,
+        projection: Box<dyn Projection>,
+        cancel: CancellationToken,
+    ) -> RunnerHandle {
+        let ring = Arc::new(DecodeRing::default());
+        Self::start_with(pool, feed, projection, ring, RunnerOptions::default(), cancel)
+    }
+
+    /// Starts several projections that decode each event once for all of them.
+    pub fn start_all(
+        pool: &PgPool,
+        feed: &Arc<LiveFeed>,
+        projections: Vec<Box<dyn Projection>>,
+        options: &RunnerOptions,
+        cancel: &CancellationToken,
+    ) -> Vec<RunnerHandle> {
+        let ring = Arc::new(DecodeRing::default());
+        let start = |projection| {
+            let (pool, feed, ring) = (pool.clone(), Arc::clone(feed), Arc::clone(&ring));
+            Self::start_with(pool, feed, projection, ring, options.clone(), cancel.clone())
+        };
+        projections.into_iter().map(start).collect()
+    }
+
+    /// Starts one projection with everything given.
+    pub fn start_with(
+        pool: PgPool,
+        feed: Arc<LiveFeed>,
+        projection: Box<dyn Projection>,
+        ring: Arc<DecodeRing>,
+        options: RunnerOptions,
+        cancel: CancellationToken,
+    ) -> RunnerHandle {
+        let name = projection.name();
+        let reporter = Arc::new(Reporter::new(name, projection.version(), feed.newest(), options.now));
+        let runner = Self { pool, feed, projection, ring, options, reporter: Arc::clone(&reporter), cancel };
+        RunnerHandle { name, reporter, task: tokio::spawn(runner.run()) }
+    }
+
+    async fn run(mut self) {
+        let reporter = Arc::clone(&self.reporter);
+        let tick = async {
+            loop {
+                tokio::time::sleep(Duration::from_millis(250)).await;
+                reporter.publish();
+            }
+        };
+        tokio::select! {
+            () = self.sessions() => {}
+            () = tick => {}
+        }
+        self.reporter.enter(RunnerState::Stopped);
+    }
+
+    async fn sessions(&mut self) {
+        let mut pause = self.options.retry.0;
+        loop {
+            let started_at = self.reporter.status().borrow().position;
+            let halt = match self.session().await {
+                Err(halt) => halt,
+                Ok(never) => match never {},
+            };
+            self.projection.forget();
+            if self.reporter.status().borrow().position > started_at {
+                pause = self.options.retry.0;
+            }
+            match halt {
+                Halt::Cancelled | Halt::Closed => return,
+                Halt::Overtaken => {
+                    tracing::info!(projection = self.projection.name(), "projections.overtaken: another process moved");
+                }
+                Halt::Retry(reason) => {
+                    let pause_ms = pause.as_millis() as u64;
+                    tracing::warn!(projection = self.projection.name(), reason, pause_ms, "projections.retrying");
+                    self.reporter.enter(RunnerState::Retrying(reason));
+                    if !self.sleep(pause).await {
+                        return;
+                    }
+                    pause = (pause * 2).min(self.options.retry.1);
+                }
+                Halt::Event { position, reason } => {
+                    if !self.stand_still(position, &reason).await {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// One session with the database: connects, becomes the active one, follows the log until something is in the way.
+    async fn session(&mut self) -> Result<std::convert::Infallible, Halt> {
+        let cancel = self.cancel.clone();
+        let opened = cancel.run_until_cancelled(connection::open(&self.pool)).await.ok_or(Halt::Cancelled)?;
+        let mut db = opened?;
+        while !connection::try_lock(&mut db, self.projection.name()).await? {
+            self.stand_by(&mut db).await?;
+        }
+        let position = self.begin(&mut db).await?;
+        let skips = connection::skips(&mut db, self.projection.name(), position).await?;
+        let sieve = Sieve::new(self.projection.as_ref(), Arc::clone(&self.ring), position, skips);
+        self.reporter.reached(position);
+        self.reporter.enter(RunnerState::Running);
+        let session = Session {
+            db,
+            projection: self.projection.as_mut(),
+            options: &self.options,
+            reporter: &self.reporter,
+            cancel: &self.cancel,
+            persisted: position,
+            reached: position,
+        };
+        session.follow(self.feed.subscribe(position), sieve).await
+    }
+
+    /// Reads the checkpoint; a view of an older version is emptied and begins anew.
+    async fn begin(&mut self, db: &mut sqlx::PgConnection) -> Result<Position, Halt> {
+        let (name, version) = (self.projection.name(), self.projection.version());
+        let checkpoint = connection::checkpoint(db, name, version).await?;
+        if checkpoint.version == version {
+            return Ok(checkpoint.position);
+        }
+        if checkpoint.version > version {
+            let reason = format!("the view is of version {}, this process writes {version}", checkpoint.version);
+            return Err(Halt::Retry(reason));
+        }
+        tracing::info!(projection = name, from = checkpoint.version, to = version, "projections.rebuilding");
+        connection::reset(db, self.projection.as_ref()).await?;
+        Ok(Position::START)
+    }
+
+    async fn stand_by(&mut self, db: &mut sqlx::PgConnection) -> Result<(), Halt> {
+        let name = self.projection.name();
+        let checkpoint = connection::checkpoint(db, name, self.projection.version()).await?;
+        self.reporter.reached(checkpoint.position);
+        self.reporter.enter(RunnerState::Standby);
+        if self.sleep(self.options.look_every).await { Ok(()) } else { Err(Halt::Cancelled) }
+    }
+
+    /// Writes down why it stands still, and waits until an operator has decided. False when told to stop.
+    async fn stand_still(&self, position: Position, reason: &str) -> bool {
+        let name = self.projection.name();
+        tracing::error!(projection = name, position = position.0, reason, "projections.failed: standing still");
+        self.reporter.fail(position, reason);
+        let mut recorded = false;
+        loop {
+            // Not while connected: a newer version of this process, which can take the event, must get the lock.
+            match self.look_at_failure(position, reason, &mut recorded).await {
+                Ok(true) => return true,
+                Ok(false) => {}
+                Err(error) => tracing::warn!(projection = name, error = %error, "projections.failed: can not look"),
+            }
+            if !self.sleep(self.options.look_every).await {
+                return false;
+            }
+        }
+    }
+
+    async fn look_at_failure(
+        &self,
+        position: Position,
+        reason: &str,
+        recorded: &mut bool,
+    ) -> Result<bool, sqlx::Error> {
+        let name = self.projection.name();
+        let mut db = self.pool.acquire().await?;
+        if !*recorded {
+            connection::record_failure(&mut db, name, position, reason).await?;
+            *recorded = true;
+            return Ok(false);
+        }
+        let checkpoint = connection::checkpoint(&mut db, name, self.projection.version()).await?;
+        Ok(checkpoint.failed_position.is_none())
+    }
+
+    /// False when told to stop.
+    async fn sleep(&self, pause: Duration) -> bool {
+        self.cancel.run_until_cancelled(tokio::time::sleep(pause)).await.is_some()
+    }
+}

@@ -1,0 +1,67 @@
+//! The projections, one a file: its events, its rows, its SQL and its tests.
+
+pub mod check_results;
+pub mod daily_figures;
+pub mod deployments;
+pub mod finding_history;
+pub mod findings;
+pub mod runs;
+
+use crate::decoded::Decoded;
+use crate::projection::Projection;
+use std::collections::HashSet;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Every projection, alphabetical.
+pub fn all() -> Vec<Box<dyn Projection>> {
+    vec![
+        Box::new(check_results::CheckResults),
+        Box::new(daily_figures::DailyFigures::default()),
+        Box::new(deployments::Deployments::default()),
+        Box::new(finding_history::FindingHistory),
+        Box::new(findings::Findings::default()),
+        Box::new(runs::Runs::default()),
+    ]
+}
+
+/// How many rows a projection remembers: a few tens of megabytes at the most.
+pub(crate) const ROWS_REMEMBERED: usize = 20_000;
+
+/// The aggregates whose first event is among these: they can have no row yet.
+pub(crate) fn begun(events: &[Arc<Decoded>]) -> HashSet<Uuid> {
+    events.iter().filter(|event| event.version.0 == 1).map(|event| event.id).collect()
+}
+
+#[cfg(test)]
+pub(crate) mod testing;
+
+#[cfg(test)]
+mod tests {
+    use super::all;
+
+    #[test]
+    fn the_list_is_alphabetical_and_no_table_has_two_writers() {
+        let names: Vec<_> = all().iter().map(|projection| projection.name()).collect();
+        assert!(names.is_sorted(), "{names:?}");
+        let mut tables: Vec<_> = all().iter().flat_map(|projection| projection.tables().iter().copied()).collect();
+        let count = tables.len();
+        tables.sort_unstable();
+        tables.dedup();
+        assert_eq!(tables.len(), count);
+    }
+
+    #[test]
+    fn every_file_is_listed() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/views");
+        let mut files: Vec<_> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter_map(|name| name.strip_suffix(".rs").map(str::to_owned))
+            .filter(|name| !["mod", "testing"].contains(&name.as_str()))
+            .collect();
+        files.sort();
+        let names: Vec<_> = all().iter().map(|projection| projection.name().to_owned()).collect();
+        assert_eq!(files, names);
+    }
+}

@@ -1,0 +1,102 @@
+//! What the given/then tests of the views share.
+
+use crate::decoded::Decoded;
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::any_event::{AnyEvent, DEPLOYMENT, DIAGNOSTIC_RUN, FINDING};
+use domain::diagnostic_run::{CheckKey, CheckResult, Evidence};
+use domain::finding::{Fingerprint, Sighting};
+use domain::{CommandId, DeploymentId, DomainEvent, Metadata, Outcome, Position, RunId, StreamVersion, TenantId};
+use event_store::{RecordedEvent, StreamId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// So many seconds into the story.
+pub fn at(seconds: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(1_750_000_000, 0).unwrap() + TimeDelta::seconds(seconds)
+}
+
+pub fn deployment() -> DeploymentId {
+    DeploymentId(Uuid::from_u128(1))
+}
+
+pub fn run() -> RunId {
+    RunId(Uuid::from_u128(2))
+}
+
+pub fn result(check: &str, outcome: Outcome) -> CheckResult {
+    CheckResult {
+        key: CheckKey { check: check.parse().unwrap(), component: "store-1".parse().unwrap() },
+        version: "v1".to_owned(),
+        outcome,
+        summary: format!("{check} is {outcome}"),
+        unknown_cause: (outcome == Outcome::Unknown).then(|| "no route".to_owned()),
+        observations: vec![],
+        omitted: 0,
+        metrics: BTreeMap::from([("used_percent".to_owned(), 12.5)]),
+        measured_at: at(2),
+        duration_ms: 40,
+    }
+}
+
+pub fn fingerprint() -> Fingerprint {
+    Fingerprint {
+        deployment: deployment(),
+        check: "CM-FILE-MISSING".parse().unwrap(),
+        resource: "store-1/000/a.docx".parse().unwrap(),
+    }
+}
+
+pub fn sighting(outcome: Outcome, seconds: i64) -> Sighting {
+    Sighting {
+        component: "store-1".parse().unwrap(),
+        run: run(),
+        outcome,
+        symptom: "a file is missing".to_owned(),
+        cause: "deleted".to_owned(),
+        impact: "a record has no document".to_owned(),
+        advice: "restore it".to_owned(),
+        evidence: Evidence::default(),
+        measured_at: at(seconds),
+    }
+}
+
+/// The events of one aggregate as the log would give them, from position 1 on.
+pub fn log(id: Uuid, events: impl IntoIterator<Item = AnyEvent>) -> Vec<Arc<Decoded>> {
+    log_of(events.into_iter().map(|event| (id, event)))
+}
+
+/// Events of several aggregates.
+pub fn log_of(events: impl IntoIterator<Item = (Uuid, AnyEvent)>) -> Vec<Arc<Decoded>> {
+    let mut versions: BTreeMap<Uuid, i64> = BTreeMap::new();
+    events
+        .into_iter()
+        .enumerate()
+        .map(|(index, (id, event))| {
+            let version = versions.entry(id).or_default();
+            *version += 1;
+            Arc::new(decoded(id, event, index as i64 + 1, *version))
+        })
+        .collect()
+}
+
+fn decoded(id: Uuid, event: AnyEvent, position: i64, version: i64) -> Decoded {
+    let (kind, event_type, payload) = match &event {
+        AnyEvent::Deployment(event) => (DEPLOYMENT, event.event_type(), serde_json::value::to_raw_value(event)),
+        AnyEvent::Run(event) => (DIAGNOSTIC_RUN, event.event_type(), serde_json::value::to_raw_value(event)),
+        AnyEvent::Finding(event) => (FINDING, event.event_type(), serde_json::value::to_raw_value(event)),
+    };
+    let actor = "test".parse().unwrap();
+    let recorded = RecordedEvent {
+        position: Position(position),
+        stream: StreamId::new(kind, &id.to_string()),
+        version: StreamVersion(version),
+        event_id: Uuid::from_u128(position as u128),
+        event_type,
+        event_version: "1".to_owned(),
+        payload: payload.unwrap(),
+        metadata: Metadata::new(actor, TenantId::default(), CommandId(Uuid::nil())),
+        recorded_at: at(position),
+    };
+    Decoded { recorded: Arc::new(recorded), id, event }
+}
