@@ -7,6 +7,7 @@ use crate::layout::{DBID, Folders, STORES, WORKGROUP_SERVERS, write_atomically};
 use crate::options::LabOptions;
 use crate::redis::{self, RedisUrl};
 use crate::web;
+use chrono::Local;
 use sqlx::postgres::PgConnectOptions;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -28,6 +29,7 @@ pub fn describe(
             ("config", text(&folders.config(wgs))),
             ("admin_config", text(&folders.admin_config())),
             ("logs", text(&folders.logs(wgs))),
+            ("utc_offset_minutes", utc_offset_minutes()),
             ("dbid", DBID.to_owned()),
             ("dataset", "dataset".to_owned()),
         ];
@@ -54,10 +56,12 @@ pub fn describe(
         // What its users call it: the name that its certificate must have.
         ("server_name", "localhost".to_owned()),
         ("logs", text(&folders.logs("web"))),
+        ("utc_offset_minutes", utc_offset_minutes()),
     ];
     components.push(component("web", "web-tier", web));
     let events = vec![
         ("logs", text(&folders.logs("events"))),
+        ("utc_offset_minutes", utc_offset_minutes()),
         ("audit_logs", text(&folders.audit_logs())),
         ("dbid", DBID.to_owned()),
         ("dataset", "dataset".to_owned()),
@@ -122,6 +126,11 @@ fn component(name: &str, kind: &str, settings: Vec<(&str, String)>) -> LabCompon
         secrets: BTreeMap::new(),
         labels: BTreeMap::from([("double".to_owned(), "true".to_owned())]),
     }
+}
+
+/// The logs are in local time, as the product writes them.
+fn utc_offset_minutes() -> String {
+    (Local::now().offset().local_minus_utc() / 60).to_string()
 }
 
 fn port(ports: &BTreeMap<String, u16>, of: &str) -> String {

@@ -66,7 +66,8 @@ impl LabHandle {
             .get_or_try_init(|| async {
                 let file = self.folders.admin_url();
                 let url = std::fs::read_to_string(&file).map_err(LabError::io("read", &file))?;
-                database::pool(database::connect_options(url.trim(), &self.manifest.database)?, 3).await
+                // One connection: see `database::vacuum`.
+                database::pool(database::connect_options(url.trim(), &self.manifest.database)?, 1).await
             })
             .await
     }

@@ -232,7 +232,7 @@ async fn make_data(options: &LabOptions, folders: &Folders, admin_url: &str) -> 
     };
     let (stored, made) = tokio::join!(store::write_all(folders, planned, options.seed, born), database_made);
     made?;
-    let pool = database::pool(database::connect_options(admin_url, &options.database)?, 2).await?;
+    let pool = database::pool(database::connect_options(admin_url, &options.database)?, 1).await?;
     database::make_schema(&pool, &roles).await?;
     database::load(&pool, folders, volume, options.seed, born, &stored?).await?;
     // All tables: nothing may look neglected from the start.

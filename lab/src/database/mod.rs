@@ -105,10 +105,20 @@ pub async fn make_schema(pool: &PgPool, roles: &Roles) -> Result<(), LabError> {
 }
 
 /// Brings the statistics up to date and removes dead rows, of all tables or of some.
+///
+/// Sessions report what they changed with a delay, and a late report would make fresh statistics look stale. So what
+/// was changed before must have been changed through the same connection: `pool` has only one.
 pub async fn vacuum(pool: &PgPool, tables: &[&str]) -> Result<(), LabError> {
+    let failed = LabError::db("report its changes");
+    sqlx::raw_sql(REPORT_NOW).execute(pool).await.map_err(failed)?;
     let statement = format!("VACUUM (ANALYZE) {}", tables.join(", "));
     sqlx::query(&statement).execute(pool).await.map_err(LabError::db("vacuum and analyse")).map(drop)
 }
+
+/// Servers before version 15 have no such function, and nothing to be told by it.
+const REPORT_NOW: &str = "DO $$ BEGIN
+    IF to_regproc('pg_catalog.pg_stat_force_next_flush') IS NOT NULL THEN PERFORM pg_stat_force_next_flush(); END IF;
+END $$";
 
 async fn run(connection: &mut PgConnection, statement: &str, doing: &'static str) -> Result<(), LabError> {
     sqlx::raw_sql(statement).execute(connection).await.map_err(LabError::db(doing)).map(drop)

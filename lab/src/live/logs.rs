@@ -105,7 +105,7 @@ impl Logs {
                 let odd = Duration::milliseconds(at.timestamp() * 37 % 900);
                 let local = DateTime::<Local>::from((at + odd).min(now));
                 let line = grammar::healthy(log.grammar, local, at.timestamp() / log.history_period_s);
-                lines.add(log.file(local), &line);
+                lines.add(log.file(local), local, &line);
                 at += Duration::seconds(log.history_period_s);
             }
             lines.write()?;
@@ -165,7 +165,11 @@ impl Logs {
             if due || all {
                 rotate(log, local)?;
                 let mut lines = Lines::default();
-                lines.add(log.file(local), &grammar::healthy(log.grammar, local, now.timestamp() / log.period_s));
+                lines.add(
+                    log.file(local),
+                    local,
+                    &grammar::healthy(log.grammar, local, now.timestamp() / log.period_s),
+                );
                 lines.write()?;
                 self.last.insert(log.name.clone(), now);
             }
@@ -178,7 +182,7 @@ impl Logs {
         let local = DateTime::<Local>::from(now);
         let mut lines = Lines::default();
         for n in 0..count {
-            lines.add(log.file(local), &grammar::flood(log.grammar, local, n, &flood.message));
+            lines.add(log.file(local), local, &grammar::flood(log.grammar, local, n, &flood.message));
         }
         lines.write()
     }
@@ -228,20 +232,29 @@ fn remove_if_old(path: &Path, log: &Log, now: DateTime<Utc>) -> Result<(), LabEr
 
 /// Lines by the file they belong to, so that each file is opened once.
 #[derive(Default)]
-struct Lines(BTreeMap<PathBuf, String>);
+struct Lines(BTreeMap<PathBuf, Pending>);
+
+struct Pending {
+    text: String,
+    newest: DateTime<Local>,
+}
 
 impl Lines {
-    fn add(&mut self, file: PathBuf, line: &str) {
-        self.0.entry(file).or_default().push_str(line);
+    fn add(&mut self, file: PathBuf, at: DateTime<Local>, line: &str) {
+        let pending = self.0.entry(file).or_insert_with(|| Pending { text: String::new(), newest: at });
+        pending.text.push_str(line);
+        pending.newest = at;
     }
 
-    /// Opened for each write: files may be put aside or replaced by faults at any time.
+    /// Opened for each write: files may be put aside or replaced by faults at any time. A file is as old as its newest
+    /// line, also where the line is of the past.
     fn write(self) -> Result<(), LabError> {
-        for (path, text) in self.0 {
+        for (path, pending) in self.0 {
             let mut options = std::fs::OpenOptions::new();
             let opened = options.create(true).append(true).open(&path);
             let mut file = opened.map_err(LabError::io("open", &path))?;
-            file.write_all(text.as_bytes()).map_err(LabError::io("append to", &path))?;
+            file.write_all(pending.text.as_bytes()).map_err(LabError::io("append to", &path))?;
+            file.set_modified(pending.newest.into()).map_err(LabError::io("set the time of", &path))?;
         }
         Ok(())
     }

@@ -68,7 +68,6 @@ async fn all_faults_together_survive_a_restart_and_are_mended_in_any_order() {
 async fn assert_all_show(handle: &LabHandle) {
     let mut hidden = Vec::new();
     for fault in faults() {
-        // One tells the same thing of the same row, in another way than when it is alone.
         if !shows(handle, fault.name).await && !together(handle, fault.name).await {
             hidden.push(fault.name);
         }

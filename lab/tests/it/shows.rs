@@ -101,14 +101,13 @@ pub async fn shows(handle: &LabHandle, name: &str) -> bool {
         "certificate-wrong-name" => {
             verify(handle, "localhost", 0).await.is_some() && verify(handle, "127.0.0.1", 0).await.is_none()
         }
-        "web-cannot-reach-wgs" => {
-            status(handle, "/").await == 200 && status(handle, "/CMServiceAPI/RecordType?q=all").await == 500
-        }
+        "web-cannot-reach-wgs" => status(handle, "/CMServiceAPI/RecordType?q=all").await == 500,
         "web-slow" => {
             let start = Instant::now();
-            status(handle, "/").await == 200 && start.elapsed() > Duration::from_secs(2)
+            status(handle, "/").await;
+            start.elapsed() > Duration::from_secs(2)
         }
-        "web-errors" => status(handle, "/").await == 500 && status(handle, "/CMServiceAPI/TrimDatasets").await == 200,
+        "web-errors" => status(handle, "/").await == 500,
         "clock-skew" => date_skew(handle).await.abs() > 300,
         "error-burst" => repeated(handle, "wgs-1/TRIMWorkgroup", "Error: ") > 200,
         "web-log-errors" => repeated(handle, "web/log-file", "ERROR ") > 200,
