@@ -182,7 +182,12 @@ impl Cache {
         }
     }
 
-    /// Whether it follows the feed just now: for tests and the health page.
+    /// Whether the configured Redis does not answer: for the health page.
+    pub fn is_redis_failing(&self) -> bool {
+        self.0.as_ref().and_then(|inner| inner.shared.as_ref()).is_some_and(SharedCache::is_failing)
+    }
+
+    /// Whether cached rows are served: the cache follows the feed.
     pub fn is_following(&self) -> bool {
         self.0.as_ref().is_some_and(|inner| inner.freshness.is_following())
     }

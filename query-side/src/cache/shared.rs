@@ -17,6 +17,8 @@ use uuid::Uuid;
 const WRITES_MAX: usize = 32;
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_millis(500);
+/// For so long after a pause a failure counts as the last that was heard, unless an answer came since.
+const FAILING_FOR: Duration = Duration::from_secs(30);
 /// The largest row kept: a larger one costs more to move than to read again.
 const ROW_BYTES_MAX: usize = 256 << 10;
 
@@ -69,6 +71,12 @@ impl SharedCache {
         Self { link, writes: Arc::new(Semaphore::new(WRITES_MAX)), time_to_live: options.time_to_live }
     }
 
+    /// Whether the last that was heard of Redis is a failure, a moment ago or (where nobody asks) within half a minute.
+    pub(super) fn is_failing(&self) -> bool {
+        let paused = *self.link.paused_until.lock().unwrap_or_else(PoisonError::into_inner);
+        paused.is_some_and(|until| Instant::now() < until + FAILING_FOR)
+    }
+
     pub(super) fn failures(&self) -> u64 {
         self.link.failures.load(Ordering::Relaxed)
     }
@@ -82,7 +90,10 @@ impl SharedCache {
         let keys: Vec<String> = ids.iter().map(|id| key(&namespace, T::KIND, *id)).collect();
         let ask = connection.mget::<_, Vec<Option<Vec<u8>>>>(&keys);
         let values = match tokio::time::timeout(self.link.timeout, ask).await {
-            Ok(Ok(values)) => values,
+            Ok(Ok(values)) => {
+                self.link.answered();
+                values
+            }
             Ok(Err(error)) => return self.link.failed(&error),
             Err(_) => return self.link.failed(&"no answer in time"),
         };
@@ -131,6 +142,10 @@ impl Link {
             return None;
         }
         self.connection.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn answered(&self) {
+        *self.paused_until.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     fn failed<T: Default>(&self, why: &dyn std::fmt::Display) -> T {
