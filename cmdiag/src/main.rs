@@ -1,2 +1,100 @@
-//! The binary.
-fn main() {}
+//! `cmdiag`: the composition root and the command line.
+
+mod cli;
+mod commands;
+mod config;
+mod deployment_file;
+mod output;
+mod platform;
+mod progress;
+mod shutdown;
+mod telemetry;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use cli::{Cli, Command, Role};
+use config::Config;
+use domain::{Actor, Outcome};
+use platform::{Platform, Roles};
+use std::process::ExitCode;
+use telemetry::Telemetry;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // A diagnosis that failed says UNKNOWN, as a Nagios plugin does.
+    let failed = match cli.command {
+        Command::Diagnose(_) => ExitCode::from(Outcome::Unknown.exit_code()),
+        _ => ExitCode::FAILURE,
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("cmdiag: the runtime does not start: {error}");
+            return failed;
+        }
+    };
+    match runtime.block_on(run(cli)) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("cmdiag: {error:#}");
+            failed
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<ExitCode> {
+    // Fails only where one is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let config = Config::load(cli.config.as_deref())?;
+    let actor = actor(cli.actor.as_deref())?;
+    let default_filter = if matches!(cli.command, Command::Serve(_)) { "info" } else { "warn" };
+    let _telemetry = Telemetry::start(&config.telemetry, default_filter)?;
+    let format = cli.format;
+    match cli.command {
+        Command::Serve(arguments) => commands::serve::run(config, actor, &arguments).await,
+        Command::Migrate { check } => commands::migrate::run(&config, check).await,
+        Command::Packs(command) => commands::packs::run(&config, format, &command),
+        Command::Lab(command) => commands::lab::run(&config, format, &command).await,
+        Command::Doctor => commands::doctor::run(&config, format).await,
+        Command::Demo(arguments) => commands::demo::run(config, actor, &arguments).await,
+        Command::Diagnose(arguments) => {
+            let platform = Platform::connect(config, actor, false).await?;
+            let roles = Roles::start(&platform, &Role::ALL).await?;
+            let platform = Platform { queries: roles.queries.clone(), ..platform };
+            let code = commands::diagnose::run(&platform, format, &arguments).await;
+            commands::done(platform, roles).await;
+            code
+        }
+        Command::Deployment(command) => {
+            let (platform, roles) = commands::reader(config, actor).await?;
+            let result = commands::deployment::run(&platform, format, &command).await;
+            commands::done(platform, roles).await;
+            result.map(|()| ExitCode::SUCCESS)
+        }
+        Command::Runs { deployment, limit } => {
+            let (platform, roles) = commands::reader(config, actor).await?;
+            let result = commands::runs::run(&platform, format, deployment.as_deref(), limit).await;
+            commands::done(platform, roles).await;
+            result.map(|()| ExitCode::SUCCESS)
+        }
+        Command::Findings(command) => {
+            let (platform, roles) = commands::reader(config, actor).await?;
+            let result = commands::findings::run(&platform, format, &command).await;
+            commands::done(platform, roles).await;
+            result.map(|()| ExitCode::SUCCESS)
+        }
+        Command::History { stream, after, limit } => {
+            let platform = Platform::connect(config, actor, false).await?;
+            let result = commands::history::run(&platform, format, &stream, after, limit).await;
+            platform.shutdown().await;
+            result.map(|()| ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Who acts: as named, else the login name.
+fn actor(named: Option<&str>) -> Result<Actor> {
+    let login = || std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).ok().filter(|name| !name.is_empty());
+    let name = named.map(str::to_owned).or_else(login).unwrap_or_else(|| "cli".to_owned());
+    name.parse().context("--actor")
+}

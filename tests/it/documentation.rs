@@ -90,7 +90,7 @@ async fn the_commands_and_queries_of_the_pages_work() {
     let mut queries = 0;
     for block in of(&blocks("docs/analysts.md"), "sql") {
         let mut analyst = pool.begin().await.unwrap();
-        analyst.execute("SET LOCAL ROLE cmdiag_analyst").await.unwrap();
+        analyst.execute("SET LOCAL ROLE cmdiag_reader").await.unwrap();
         let rows = analyst.fetch_all(block.text.as_str()).await;
         rows.unwrap_or_else(|error| panic!("docs/analysts.md:{}: {error}", block.line));
         queries += 1;

@@ -1,8 +1,12 @@
 //! The composition root: servers, pools, log, feed, bus, queries, and the roles on top of them.
 
+mod catalogue;
+mod health;
 mod roles;
 mod servers;
 
+pub use catalogue::Catalogue;
+pub use health::Parts;
 pub use roles::Roles;
 pub use servers::Servers;
 
@@ -65,7 +69,7 @@ impl Platform {
         let log: Arc<dyn EventLog> = log;
         let cancel = CancellationToken::new();
         let feed = LiveFeed::start(Arc::clone(&log), cancel.clone());
-        let bus = CommandBus::new(Arc::clone(&log), BusOptions::default());
+        let bus = Arc::new(CommandBus::new(Arc::clone(&log), BusOptions::default()));
         let options = CacheOptions { redis_url: servers.redis_url().map(str::to_owned), ..CacheOptions::default() };
         let cache = Cache::start(options, pool.clone(), Arc::clone(&log), Arc::clone(&feed), &cancel);
         let queries = Queries::new(pool.clone(), cache).with_log(Arc::clone(&log));

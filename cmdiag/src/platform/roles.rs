@@ -1,0 +1,164 @@
+//! The parts that a process runs, started together and stopped in order.
+
+use super::Platform;
+use crate::cli::Role;
+use anyhow::Result;
+use command_side::{Clock, CommandBus, ProcessManagers, ProcessManagersOptions, ProcessStatus, SystemClock};
+use engine::evidence::EvidenceStore;
+use engine::offsets::PostgresOffsets;
+use engine::probe::Probes;
+use engine::queue::{FillerStatus, QueueDepth, QueueFiller, QueueOptions, WorkQueue};
+use engine::runner::ProbeRunner;
+use engine::worker::{CheckRunner, WorkerPool, WorkerPoolOptions, WorkerStatus};
+use projections::{ProjectionStatus, Runner, RunnerHandle, RunnerOptions};
+use query_side::{Queries, Watches};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// How often the queue's depth is asked for; it is shown, not acted upon.
+const DEPTH_EVERY: Duration = Duration::from_secs(2);
+
+/// What the running parts say of themselves, for health and metrics.
+#[derive(Clone, Default)]
+pub struct Statuses {
+    /// Of each projection.
+    pub projections: Vec<watch::Receiver<ProjectionStatus>>,
+    /// Of each process manager.
+    pub processes: Vec<watch::Receiver<ProcessStatus>>,
+    /// Of the workers.
+    pub workers: Option<watch::Receiver<WorkerStatus>>,
+    /// Of the queue's filler.
+    pub filler: Option<watch::Receiver<FillerStatus>>,
+    /// Of the queue.
+    pub depth: Option<watch::Receiver<Option<QueueDepth>>>,
+}
+
+struct Engine {
+    workers: WorkerPool,
+    filler: QueueFiller,
+    runner: Option<ProbeRunner>,
+    depth: JoinHandle<()>,
+}
+
+/// The running parts.
+pub struct Roles {
+    projectors: Vec<RunnerHandle>,
+    processes: Option<ProcessManagers>,
+    engine: Option<Engine>,
+    cancel: CancellationToken,
+    /// What they say of themselves.
+    pub statuses: Statuses,
+    /// Reads that know how far the projectors of this process are.
+    pub queries: Queries,
+}
+
+impl Roles {
+    /// Starts the named parts; the API is not among them, for it needs a listener.
+    pub async fn start(platform: &Platform, roles: &[Role]) -> Result<Self> {
+        let cancel = platform.cancel.child_token();
+        let mut started = Self {
+            projectors: Vec::new(),
+            processes: None,
+            engine: None,
+            cancel,
+            statuses: Statuses::default(),
+            queries: platform.queries.clone(),
+        };
+        if roles.contains(&Role::Projector) {
+            started.start_projectors(platform);
+        }
+        if roles.contains(&Role::Commands) {
+            started.start_processes(platform);
+        }
+        if roles.contains(&Role::Engine) {
+            started.start_engine(platform, None);
+        }
+        Ok(started)
+    }
+
+    fn start_projectors(&mut self, platform: &Platform) {
+        let all = projections::all();
+        let options = RunnerOptions::default();
+        self.projectors = Runner::start_all(&platform.pool, &platform.feed, all, &options, &self.cancel);
+        self.statuses.projections = self.projectors.iter().map(RunnerHandle::status).collect();
+        let watches: Watches =
+            self.projectors.iter().map(|runner| (runner.name().to_owned(), runner.position())).collect();
+        self.queries = platform.queries.clone().with_watches(watches);
+    }
+
+    fn start_processes(&mut self, platform: &Platform) {
+        let bus: &CommandBus = &platform.bus;
+        let catalog = Arc::clone(&platform.packs);
+        let options =
+            ProcessManagersOptions::new(platform.pool.clone(), bus.clone(), Arc::clone(&platform.feed), catalog);
+        let processes = ProcessManagers::start(&options, &self.cancel);
+        self.statuses.processes = processes.statuses().to_vec();
+        self.processes = Some(processes);
+    }
+
+    /// Starts queue, workers and probes; `runner` stands in for the probes in benchmarks.
+    fn start_engine(&mut self, platform: &Platform, runner: Option<Arc<dyn CheckRunner>>) {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let queue = WorkQueue::new(platform.pool.clone(), QueueOptions::default());
+        let filler = QueueFiller::start(Arc::clone(&queue), Arc::clone(&platform.feed), self.cancel.clone());
+        let probes = runner.is_none().then(|| probe_runner(platform, &clock));
+        let runner = runner.or_else(|| probes.clone().map(|probes| Arc::new(probes) as Arc<dyn CheckRunner>));
+        let Some(runner) = runner else { return };
+        let options = WorkerPoolOptions { concurrency: platform.config.engine.workers, ..WorkerPoolOptions::default() };
+        let bus = (*platform.bus).clone();
+        let feed = Arc::clone(&platform.feed);
+        let workers =
+            WorkerPool::start(options, runner, Arc::clone(&queue), bus, feed, clock, self.cancel.clone());
+        let (sender, depth) = watch::channel(None);
+        let cancel = self.cancel.clone();
+        let asking = tokio::spawn(async move {
+            cancel.run_until_cancelled(ask_depth(&queue, &sender)).await;
+        });
+        self.statuses.workers = Some(workers.status());
+        self.statuses.filler = Some(filler.status());
+        self.statuses.depth = Some(depth);
+        self.engine = Some(Engine { workers, filler, runner: probes, depth: asking });
+    }
+
+    /// Stops them in order: the workers first, which then record what they have; the projectors last.
+    pub async fn stop(mut self) {
+        if let Some(engine) = self.engine.take() {
+            engine.workers.stop().await;
+            self.cancel.cancel();
+            engine.filler.stopped().await;
+            if let Some(runner) = engine.runner {
+                runner.close().await;
+            }
+            let _ = engine.depth.await;
+        }
+        if let Some(processes) = self.processes.take() {
+            processes.stop().await;
+        }
+        self.cancel.cancel();
+        for projector in self.projectors {
+            projector.stopped().await;
+        }
+    }
+}
+
+fn probe_runner(platform: &Platform, clock: &Arc<dyn Clock>) -> ProbeRunner {
+    let offsets = PostgresOffsets::new(platform.pool.clone(), Arc::clone(clock));
+    ProbeRunner::new(
+        Arc::clone(&platform.packs),
+        Probes::new(Arc::new(offsets)),
+        platform.bus.clone(),
+        Arc::new(EvidenceStore::new(platform.pool.clone())),
+        Arc::clone(clock),
+    )
+}
+
+async fn ask_depth(queue: &WorkQueue, sender: &watch::Sender<Option<QueueDepth>>) {
+    loop {
+        // What can not be asked is not shown: `None`, never an old figure.
+        let _ = sender.send(queue.depth().await.ok());
+        tokio::time::sleep(DEPTH_EVERY).await;
+    }
+}
