@@ -5,10 +5,10 @@
 
 use crate::error::LabError;
 use crate::layout::{DBID, Folders, WORKGROUP_SERVERS, read_json, write_atomically, write_json};
-use crate::live::processors::PROCESSORS;
+use crate::live::processors::{PROCESSORS, Processor};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 /// The healthy version.
@@ -46,9 +46,9 @@ pub fn render_all(folders: &Folders, seed: u64) -> Result<(), LabError> {
     let edits: Edits = read_json(&edits_file(folders))?.unwrap_or_default();
     let edits: Vec<&ConfigEdit> = edits.values().flatten().collect();
     for wgs in WORKGROUP_SERVERS {
-        write_changed(folders.config(wgs), render(seed, &edits, Some(wgs)))?;
+        write_changed(&folders.config(wgs), &render(seed, &edits, Some(wgs)))?;
     }
-    write_changed(folders.admin_config(), render(seed, &edits, None))
+    write_changed(&folders.admin_config(), &render(seed, &edits, None))
 }
 
 /// Puts the edits of one fault into force, or (with none) takes them back.
@@ -63,11 +63,11 @@ pub fn set_edits(folders: &Folders, seed: u64, fault: &str, edits: Vec<ConfigEdi
     render_all(folders, seed)
 }
 
-fn write_changed(path: PathBuf, text: String) -> Result<(), LabError> {
-    if std::fs::read(&path).is_ok_and(|found| found == text.as_bytes()) {
+fn write_changed(path: &Path, text: &str) -> Result<(), LabError> {
+    if std::fs::read(path).is_ok_and(|found| found == text.as_bytes()) {
         return Ok(());
     }
-    write_atomically(&path, text.as_bytes(), 0o644)
+    write_atomically(path, text.as_bytes(), 0o644)
 }
 
 /// One file: of a server, or (without one) of the administrators.
@@ -80,30 +80,11 @@ fn render(seed: u64, edits: &[&ConfigEdit], wgs: Option<&str>) -> String {
     };
     let max_threads = if version == VERSION { MAX_THREADS } else { MAX_THREADS - 50 };
     let guid = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("lab configuration {seed} {version}").as_bytes());
-    let mut servers = String::new();
-    for name in WORKGROUP_SERVERS {
-        servers.push_str(&format!(
-            "    <WorkgroupServer name=\"{name}\" port=\"1137\" minThreads=\"5\" maxThreads=\"{max_threads}\" />\n"
-        ));
-    }
-    let mut processors = String::new();
-    for processor in PROCESSORS {
-        let mut run_on = vec![processor.wgs];
-        for edit in edits {
-            if let ConfigEdit::RunOn { processor: one, servers } = edit
-                && one == processor.name
-            {
-                run_on = servers.iter().map(String::as_str).collect();
-            }
-        }
-        // One element a server, as each server keeps its own settings.
-        for server in run_on {
-            processors.push_str(&format!(
-                "        <Processor type=\"{}\" status=\"{}\" runOn=\"{server}\" />\n",
-                processor.name, processor.status
-            ));
-        }
-    }
+    let server = |name: &str| {
+        format!("    <WorkgroupServer name=\"{name}\" port=\"1137\" minThreads=\"5\" maxThreads=\"{max_threads}\" />\n")
+    };
+    let servers: String = WORKGROUP_SERVERS.iter().map(|&name| server(name)).collect();
+    let processors: String = PROCESSORS.iter().map(|one| processor_elements(one, edits)).collect();
     format!(
         "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n\
          <!-- DOUBLE of a Content Manager configuration: made by a lab, deployed by nobody. -->\n\
@@ -116,6 +97,19 @@ fn render(seed: u64, edits: &[&ConfigEdit], wgs: Option<&str>) -> String {
            </DataSources>\n\
          </TRIMConfig>\n"
     )
+}
+
+/// One element a server, as each server keeps its own settings.
+fn processor_elements(processor: &Processor, edits: &[&ConfigEdit]) -> String {
+    let told = edits.iter().find_map(|edit| match edit {
+        ConfigEdit::RunOn { processor: one, servers } if one == processor.name => Some(servers.clone()),
+        _ => None,
+    });
+    let servers = told.unwrap_or_else(|| vec![processor.wgs.to_owned()]);
+    let (name, status) = (processor.name, processor.status);
+    let element =
+        |server: &str| format!("        <Processor type=\"{name}\" status=\"{status}\" runOn=\"{server}\" />\n");
+    servers.iter().map(|server| element(server)).collect()
 }
 
 #[cfg(test)]

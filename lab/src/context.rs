@@ -291,12 +291,7 @@ impl<'a> FaultContext<'a> {
     }
 
     /// Makes many files at once, noted together.
-    pub fn create_all(
-        &mut self,
-        files: Vec<(PathBuf, String)>,
-        mode: u32,
-        changed: SystemTime,
-    ) -> Result<(), LabError> {
+    pub fn create_all(&mut self, files: &[(PathBuf, String)], mode: u32, changed: SystemTime) -> Result<(), LabError> {
         self.planted.undo.extend(files.iter().map(|(path, _)| Undo::Created { path: path.clone() }));
         journal::write(self.handle.folders(), &self.name, Some(&self.planted))?;
         files.iter().try_for_each(|(path, text)| store::write_file(path, text.as_bytes(), mode, changed))

@@ -15,7 +15,7 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 /// How long another process may be changing faults.
-const LOCK_BOUND: Duration = Duration::from_secs(120);
+const LOCK_BOUND: Duration = Duration::from_mins(2);
 
 /// A lab that has been made, whether or not this process keeps it up.
 #[derive(Debug)]

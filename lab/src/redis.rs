@@ -93,10 +93,8 @@ async fn command(folders: &Folders, words: &[&str]) -> Result<Vec<String>, LabEr
 }
 
 async fn send(stream: &mut BufReader<TcpStream>, words: &[&str]) -> std::io::Result<Vec<String>> {
-    let mut request = format!("*{}\r\n", words.len());
-    for word in words {
-        request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
-    }
+    let bulks: String = words.iter().map(|word| bulk_string(word)).collect();
+    let request = format!("*{}\r\n{bulks}", words.len());
     stream.write_all(request.as_bytes()).await?;
     let (kind, head) = line(stream).await?;
     match kind {
@@ -112,6 +110,10 @@ async fn send(stream: &mut BufReader<TcpStream>, words: &[&str]) -> std::io::Res
         }
         _ => Err(std::io::Error::other(head)),
     }
+}
+
+fn bulk_string(word: &str) -> String {
+    format!("${}\r\n{word}\r\n", word.len())
 }
 
 async fn line(stream: &mut BufReader<TcpStream>) -> std::io::Result<(char, String)> {

@@ -82,7 +82,7 @@ pub fn plan(volume: Volume, seed: u64) -> Vec<Stored> {
                 (StoredKind::Rendition, index - documents - volume.revisions() + 1)
             };
             // Three of five in the first store.
-            let store = if index % 5 < 3 { 0 } else { 1 };
+            let store = usize::from(index % 5 >= 3);
             let folder = in_store[store] / FILES_PER_FOLDER;
             in_store[store] += 1;
             let random = mix(seed, index as u64);

@@ -19,7 +19,7 @@ use private_servers::{PostgresOptions, PrivatePostgres};
 use sqlx::PgPool;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -245,7 +245,7 @@ async fn make_data(options: &LabOptions, folders: &Folders, admin_url: &str) -> 
 fn clear(folders: &Folders) -> Result<(), LabError> {
     let made = ["stores", "logs", "audit", "config", "faults"].map(|name| folders.root().join(name));
     let files = [folders.control(), folders.control_ack(), folders.planted()];
-    let there: Vec<&Path> = made.iter().chain(&files).map(|path| path.as_path()).filter(|path| path.exists()).collect();
+    let there: Vec<&Path> = made.iter().chain(&files).map(PathBuf::as_path).filter(|path| path.exists()).collect();
     if there.is_empty() {
         return Ok(());
     }
@@ -283,13 +283,13 @@ async fn listen(ports: &mut BTreeMap<String, u16>, part: &str) -> Result<TcpList
     }
     let mut last = std::io::Error::other("no port was tried");
     for _ in 0..200 {
-        let port = PORTS_FROM + rand::random_range(0..PORTS_SPAN);
-        if ports.values().any(|used| *used == port) {
+        let candidate = PORTS_FROM + rand::random_range(0..PORTS_SPAN);
+        if ports.values().any(|used| *used == candidate) {
             continue;
         }
-        match TcpListener::bind(("127.0.0.1", port)).await {
+        match TcpListener::bind(("127.0.0.1", candidate)).await {
             Ok(listener) => {
-                ports.insert(part.to_owned(), port);
+                ports.insert(part.to_owned(), candidate);
                 return Ok(listener);
             }
             Err(error) => last = error,

@@ -5,6 +5,7 @@ use crate::context::FaultContext;
 use crate::error::LabError;
 use crate::fault::{Fault, must};
 use crate::layout::WORKGROUP_SERVERS;
+use std::future::ready;
 use std::time::Duration;
 
 /// The fault.
@@ -14,11 +15,11 @@ pub const FAULT: Fault = Fault {
     breaks: "The configuration runs AuditLog on wgs-1 and wgs-2",
     expects: &[must("CM-PROCESSOR-TWICE", "")],
     ripe_after: Duration::ZERO,
-    inject: |context| Box::pin(inject(context)),
+    inject: |context| Box::pin(ready(inject(context))),
     refresh: None,
 };
 
-async fn inject(context: &mut FaultContext<'_>) -> Result<(), LabError> {
+fn inject(context: &mut FaultContext<'_>) -> Result<(), LabError> {
     let (processor, servers) = ("AuditLog".to_owned(), WORKGROUP_SERVERS.map(str::to_owned).to_vec());
     context.configure(vec![ConfigEdit::RunOn { processor, servers }])
 }

@@ -4,6 +4,7 @@ use crate::config::ConfigEdit;
 use crate::context::FaultContext;
 use crate::error::LabError;
 use crate::fault::{Fault, must};
+use std::future::ready;
 use std::time::Duration;
 
 /// The fault.
@@ -13,10 +14,10 @@ pub const FAULT: Fault = Fault {
     breaks: "The administrators' TRIMConfig.tcfg has a newer version than the servers'",
     expects: &[must("CM-CONFIG-NOT-DEPLOYED", "")],
     ripe_after: Duration::ZERO,
-    inject: |context| Box::pin(inject(context)),
+    inject: |context| Box::pin(ready(inject(context))),
     refresh: None,
 };
 
-async fn inject(context: &mut FaultContext<'_>) -> Result<(), LabError> {
+fn inject(context: &mut FaultContext<'_>) -> Result<(), LabError> {
     context.configure(vec![ConfigEdit::NotDeployed])
 }

@@ -25,8 +25,8 @@ async fn inject(context: &mut FaultContext<'_>) -> Result<(), LabError> {
     context.recount(1)?;
     // The dataset works the hashes out by itself, from the same text as is in the files.
     let statement = "INSERT INTO tserecvsn
-        SELECT $1 + n, (SELECT min(uri) FROM tsrecelec WHERE restore = 1), 'OVERFULL' || lpad(n::text, 6, '0') || '.TXT', 1,
-               octet_length(text), encode(sha256(convert_to(text, 'UTF8')), 'hex')
+        SELECT $1 + n, (SELECT min(uri) FROM tsrecelec WHERE restore = 1),
+               'OVERFULL' || lpad(n::text, 6, '0') || '.TXT', 1, octet_length(text), encode(sha256(convert_to(text, 'UTF8')), 'hex')
         FROM (SELECT n, 'DOUBLE: revision ' || n || ' of the fault folder-overfull.' AS text
               FROM generate_series(0, $2 - 1) n) texts";
     context.insert(("tserecvsn", "uri"), count, statement).await?;
@@ -35,7 +35,7 @@ async fn inject(context: &mut FaultContext<'_>) -> Result<(), LabError> {
         let text = format!("DOUBLE: revision {n} of the fault folder-overfull.");
         (folder.join(format!("OVERFULL{n:06}.TXT")), text)
     });
-    context.create_all(files.collect(), FILE_MODE, changed.into())?;
+    context.create_all(&files.collect::<Vec<_>>(), FILE_MODE, changed.into())?;
     context.recount_now(1).await
 }
 

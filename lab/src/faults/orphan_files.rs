@@ -5,6 +5,7 @@ use crate::error::LabError;
 use crate::fault::{Fault, may, must};
 use crate::store::FILE_MODE;
 use chrono::TimeDelta;
+use std::future::ready;
 use std::time::Duration;
 
 /// The fault.
@@ -14,11 +15,11 @@ pub const FAULT: Fault = Fault {
     breaks: "Five files, three days old, are added to store 1 without rows",
     expects: &[must("CM-FILE-ORPHAN", ""), may("CM-STORE-COUNTERS")],
     ripe_after: Duration::ZERO,
-    inject: |context| Box::pin(inject(context)),
+    inject: |context| Box::pin(ready(inject(context))),
     refresh: None,
 };
 
-async fn inject(context: &mut FaultContext<'_>) -> Result<(), LabError> {
+fn inject(context: &mut FaultContext<'_>) -> Result<(), LabError> {
     let folder = context.folders().store(1).join("000");
     let changed = context.now() - TimeDelta::days(3);
     for n in 1..=5 {

@@ -25,8 +25,8 @@ async fn inject(context: &mut FaultContext<'_>) -> Result<(), LabError> {
     context.insert(("tsrecord", "uri"), COUNT, record).await?;
     let document = format!(
         "INSERT INTO tsrecelec
-         SELECT $1 + n, 'QUEUE' || lpad(n::text, 6, '0') || '.TXT', 1, 'double-queue.txt', 1, NULL, octet_length('{TEXT}'),
-                encode(sha256(convert_to('{TEXT}', 'UTF8')), 'hex'), $3, 'OK'
+         SELECT $1 + n, 'QUEUE' || lpad(n::text, 6, '0') || '.TXT', 1, 'double-queue.txt', 1, NULL,
+                octet_length('{TEXT}'), encode(sha256(convert_to('{TEXT}', 'UTF8')), 'hex'), $3, 'OK'
          FROM generate_series(0, $2 - 1) n"
     );
     context.insert(("tsrecelec", "uri"), COUNT, &document).await?;
@@ -35,7 +35,7 @@ async fn inject(context: &mut FaultContext<'_>) -> Result<(), LabError> {
     let folder = context.folders().store(1).join("000");
     let files = (0..COUNT).map(|n| (folder.join(format!("QUEUE{n:06}.TXT")), TEXT.to_owned()));
     let changed = context.now();
-    context.create_all(files.collect(), FILE_MODE, changed.into())?;
+    context.create_all(&files.collect::<Vec<_>>(), FILE_MODE, changed.into())?;
     context.recount_now(1).await
 }
 

@@ -3,6 +3,7 @@
 use crate::context::FaultContext;
 use crate::error::LabError;
 use crate::fault::{Fault, must};
+use std::future::ready;
 use std::time::Duration;
 
 /// The fault.
@@ -12,11 +13,11 @@ pub const FAULT: Fault = Fault {
     breaks: "The folders of store 2 lose their write permission",
     expects: &[must("CM-STORE-ACCESS", "store-2")],
     ripe_after: Duration::ZERO,
-    inject: |context| Box::pin(inject(context)),
+    inject: |context| Box::pin(ready(inject(context))),
     refresh: None,
 };
 
-async fn inject(context: &mut FaultContext<'_>) -> Result<(), LabError> {
+fn inject(context: &mut FaultContext<'_>) -> Result<(), LabError> {
     let root = context.folders().store_root("store-2");
     let store = context.folders().store(2);
     // The deepest first: afterwards nothing below could be changed.

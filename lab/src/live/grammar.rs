@@ -44,7 +44,8 @@ pub fn healthy(grammar: Grammar, at: DateTime<Local>, n: i64) -> String {
             let message = match n % 3 {
                 0 => format!("{processor}: (workgroup notification) : Received {} events (double)", 1 + n % 7),
                 1 => format!(
-                    "{processor}: processing event: {n}, eventtype =3, bobtype=6, boburi={uri}, event processed immediately"
+                    "{processor}: processing event: {n}, eventtype =3, bobtype=6, boburi={uri}, \
+                     event processed immediately"
                 ),
                 _ => format!("{processor}: processing {} buffered events", 1 + n % 7),
             };

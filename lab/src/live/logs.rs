@@ -63,7 +63,7 @@ struct Flood {
 /// All logs.
 pub struct Logs {
     folders: Folders,
-    logs: Vec<Log>,
+    all: Vec<Log>,
     last: BTreeMap<String, DateTime<Utc>>,
     silent: Vec<String>,
     floods: Vec<Flood>,
@@ -85,12 +85,12 @@ impl Logs {
             std::fs::create_dir_all(&log.folder).map_err(LabError::io("create", &log.folder))?;
         }
         let floods = read_json(&floods_file(folders))?.unwrap_or_default();
-        Ok(Self { folders: folders.clone(), logs, last: BTreeMap::new(), silent: Vec::new(), floods })
+        Ok(Self { folders: folders.clone(), all: logs, last: BTreeMap::new(), silent: Vec::new(), floods })
     }
 
     /// Fills in the time since the last line, so that no log looks abandoned.
     pub fn catch_up(&mut self, now: DateTime<Utc>) -> Result<(), LabError> {
-        for log in self.logs.iter().filter(|log| !self.silent.contains(&log.name)) {
+        for log in self.all.iter().filter(|log| !self.silent.contains(&log.name)) {
             let mut newest = now - HISTORY;
             for path in log.files()? {
                 let written =
@@ -160,7 +160,7 @@ impl Logs {
 
     fn write_due(&mut self, now: DateTime<Utc>, all: bool) -> Result<(), LabError> {
         let local = DateTime::<Local>::from(now);
-        for log in self.logs.iter().filter(|log| !self.silent.contains(&log.name)) {
+        for log in self.all.iter().filter(|log| !self.silent.contains(&log.name)) {
             let due = self.last.get(&log.name).is_none_or(|last| (now - *last).num_seconds() >= log.period_s);
             if due || all {
                 rotate(log, local)?;
@@ -200,7 +200,7 @@ impl Logs {
     }
 
     fn log(&self, name: &str) -> Result<&Log, LabError> {
-        let found = self.logs.iter().find(|log| log.name == name);
+        let found = self.all.iter().find(|log| log.name == name);
         found.ok_or_else(|| LabError::Options(format!("there is no log {name:?}")))
     }
 }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// The product's idle time-out.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 const CONNECTIONS_MAX: usize = 250;
 /// What a stranger may send before it is cut off.
 const BYTES_MAX: usize = 1 << 20;

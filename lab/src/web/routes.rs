@@ -81,7 +81,7 @@ async fn records(State(state): State<WebState>, Query(search): Query<Search>) ->
         .bind(size + 1)
         .fetch_all(&state.pool)
         .await
-        .map_err(database_failure)?;
+        .map_err(|error| database_failure(&error))?;
     let more = rows.len() as i64 > size;
     let results: Vec<Value> = rows.iter().take(size as usize).map(record_json).collect();
     let mut answer = list("Record", results);
@@ -91,7 +91,7 @@ async fn records(State(state): State<WebState>, Query(search): Query<Search>) ->
             .bind(&argument)
             .fetch_one(&state.pool)
             .await
-            .map_err(database_failure)?;
+            .map_err(|error| database_failure(&error))?;
         answer.insert("TotalResults".to_owned(), total.into());
     }
     Ok(Json(answer.into()))
@@ -103,7 +103,7 @@ async fn record(State(state): State<WebState>, Path(uri): Path<i64>) -> Answer {
         .bind(uri)
         .fetch_all(&state.pool)
         .await
-        .map_err(database_failure)?;
+        .map_err(|error| database_failure(&error))?;
     if rows.is_empty() {
         return Err(Refusal::new(StatusCode::NOT_FOUND, "Unable to find the object with this Uri"));
     }
@@ -221,7 +221,7 @@ async fn licences(State(state): State<WebState>) -> Answer {
 }
 
 async fn answer_all(state: &WebState, kind: &str, statement: &str, to_json: fn(&PgRow) -> Value) -> Answer {
-    let rows = sqlx::query(statement).fetch_all(&state.pool).await.map_err(database_failure)?;
+    let rows = sqlx::query(statement).fetch_all(&state.pool).await.map_err(|error| database_failure(&error))?;
     let mut answer = list(kind, rows.iter().map(to_json).collect());
     answer.insert("TotalResults".to_owned(), rows.len().into());
     Ok(Json(answer.into()))
@@ -250,7 +250,7 @@ fn reach_workgroup_server(state: &WebState) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn database_failure(error: sqlx::Error) -> Refusal {
+fn database_failure(error: &sqlx::Error) -> Refusal {
     tracing::warn!(error = %error, "the web double could not ask the dataset");
     Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "The database is not available")
 }

@@ -75,8 +75,9 @@ fn grammar(file: &str) -> Regex {
         format!("{clock} -x- .+$")
     } else if file.starts_with("TRIMEvent_D1_") {
         format!(
-            "{clock} D1 \\d+ \\d+ \\w+: (\\(workgroup notification\\) : Received \\d+ .+|processing event: \\d+, eventtype =\\d+, \
-             bobtype=\\d+, boburi=\\d+, event processed immediately|processing \\d+ buffered events)$"
+            "{clock} D1 \\d+ \\d+ \\w+: (\\(workgroup notification\\) : Received \\d+ .+|\
+             processing event: \\d+, eventtype =\\d+, bobtype=\\d+, boburi=\\d+, event processed immediately|\
+             processing \\d+ buffered events)$"
         )
     } else if file.starts_with("TRIMWorkgroup_") {
         format!("{clock} D1 \\d+ \\d+ (Error: )?.+$")
@@ -136,7 +137,7 @@ async fn after_a_pause_logs_and_audit_days_are_filled_in() {
         let file = folders.audit_logs().join(day.format("%Y/Date_%Y-%m-%d.log").to_string());
         std::fs::remove_file(file).unwrap();
     }
-    let past = std::time::SystemTime::now() - std::time::Duration::from_secs(3 * 3600);
+    let past = std::time::SystemTime::now() - std::time::Duration::from_hours(3);
     let logs = files(&folders.root().join("logs"));
     for path in &logs {
         std::fs::File::options().append(true).open(path).unwrap().set_modified(past).unwrap();

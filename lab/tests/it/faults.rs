@@ -68,7 +68,7 @@ async fn all_faults_together_survive_a_restart_and_are_mended_in_any_order() {
 async fn assert_all_show(handle: &LabHandle) {
     let mut hidden = Vec::new();
     for fault in faults() {
-        if !shows(handle, fault.name).await && !together(handle, fault.name).await {
+        if !shows(handle, fault.name).await && !together(handle, fault.name) {
             hidden.push(fault.name);
         }
     }
@@ -76,7 +76,7 @@ async fn assert_all_show(handle: &LabHandle) {
 }
 
 /// Some counts are exact when a fault is alone, and larger when others are there.
-async fn together(handle: &LabHandle, name: &str) -> bool {
+fn together(handle: &LabHandle, name: &str) -> bool {
     match name {
         "folder-overfull" => std::fs::read_dir(handle.folders().store(1).join("000")).unwrap().count() > 1_000,
         _ => false,

@@ -2,6 +2,8 @@
 
 use crate::support::{client, listing, provider, roots};
 use lab::LabHandle;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier as _;
 use rustls::pki_types::{ServerName, UnixTime};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,11 +24,15 @@ const QUERIES: &[(&str, &str)] = &[
          FROM double_event_processor WHERE name = 'WordIndexing'",
     ),
     ("audit-disabled", "SELECT status = 'Ignored' FROM double_event_processor WHERE name = 'AuditLog'"),
-    ("mail-processor-down", "SELECT status <> 'Processing' FROM double_event_processor WHERE name = 'MailNotification'"),
+    (
+        "mail-processor-down",
+        "SELECT status <> 'Processing' FROM double_event_processor WHERE name = 'MailNotification'",
+    ),
     ("store-near-capacity", "SELECT bool_or(100 * esbytes / escapacity > 95) FROM tselecstor"),
     (
         "store-counters-drift",
-        "SELECT esitems > 20 + (SELECT count(*) FROM tsrecelec WHERE restore = 2) + (SELECT count(*) FROM tserecvsn WHERE restore = 2)
+        "SELECT esitems > 20 + (SELECT count(*) FROM tsrecelec WHERE restore = 2)
+             + (SELECT count(*) FROM tserecvsn WHERE restore = 2)
              + (SELECT count(*) FROM tsrenditio WHERE restore = 2) FROM tselecstor WHERE uri = 2",
     ),
     ("delete-retries", "SELECT bool_or(esdeleteretries > 50) FROM tselecstor"),
@@ -54,10 +60,16 @@ const QUERIES: &[(&str, &str)] = &[
          WHERE relname = 'tsrecloc'",
     ),
     ("dead-tuples", "SELECT n_dead_tup >= 5000 FROM pg_stat_user_tables WHERE relname = 'tsexfieldv'"),
-    ("abandoned-slot", "SELECT EXISTS (SELECT 1 FROM pg_replication_slots WHERE NOT active AND restart_lsn IS NOT NULL)"),
+    (
+        "abandoned-slot",
+        "SELECT EXISTS (SELECT 1 FROM pg_replication_slots WHERE NOT active AND restart_lsn IS NOT NULL)",
+    ),
     ("invalid-index", "SELECT bool_or(NOT indisvalid) FROM pg_index"),
     ("sequence-near-end", "SELECT last_value > 0.95 * 2147483647 FROM tsreclink_uri_seq"),
-    ("failed-logins", "SELECT count(*) > 9 FROM double_audit_event WHERE event = 30 AND at > now() - interval '1 hour'"),
+    (
+        "failed-logins",
+        "SELECT count(*) > 9 FROM double_audit_event WHERE event = 30 AND at > now() - interval '1 hour'",
+    ),
     ("bypass-acl", "SELECT count(*) > 0 FROM double_audit_event WHERE event = 196 AND at > now() - interval '7 days'"),
     ("render-stuck", "SELECT min(rqqueued) < now() - interval '1 hour' FROM tsrendqueu"),
     ("licence-breached", "SELECT bool_or(used > seats) FROM double_licence"),
@@ -112,7 +124,7 @@ pub async fn shows(handle: &LabHandle, name: &str) -> bool {
         "error-burst" => repeated(handle, "wgs-1/TRIMWorkgroup", "Error: ") > 200,
         "web-log-errors" => repeated(handle, "web/log-file", "ERROR ") > 200,
         "ldap-failing" => repeated(handle, "wgs-1/LDAP", "-x- Failed") > 20,
-        "log-silent" => newest_age(handle) > Duration::from_secs(2 * 3600),
+        "log-silent" => newest_age(handle) > Duration::from_hours(2),
         "redis-memory-full" => redis_full(handle).await,
         other => panic!("nobody looks for {other}"),
     }
@@ -136,7 +148,8 @@ fn audit_gap(handle: &LabHandle) -> bool {
 /// How many files are missing, differ in content only, differ in size, or are unknown.
 async fn compare_files(handle: &LabHandle) -> (usize, usize, usize, usize) {
     let rows: Vec<(i64, String, i64, Option<String>)> = sqlx::query_as(
-        "SELECT restore, resid, rebytes, rehash FROM tsrecelec UNION SELECT restore, resid, rvbytes, rvhash FROM tserecvsn
+        "SELECT restore, resid, rebytes, rehash FROM tsrecelec
+         UNION SELECT restore, resid, rvbytes, rvhash FROM tserecvsn
          UNION SELECT restore, resid, rdbytes, rdhash FROM tsrenditio",
     )
     .fetch_all(handle.dataset().await.unwrap())
@@ -176,12 +189,10 @@ async fn folder_overfull(handle: &LabHandle) -> bool {
 
 /// Why the certificate is not good for a name in so many days; nothing where it is.
 async fn verify(handle: &LabHandle, name: &str, days: u64) -> Option<String> {
-    use rustls::client::WebPkiServerVerifier;
     let name = ServerName::try_from(name.to_owned()).unwrap();
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots(handle)), provider()).build().unwrap();
     let at = UnixTime::since_unix_epoch(Duration::from_secs(chrono::Utc::now().timestamp() as u64 + days * 86_400));
     let shown = crate::faults::shown_certificate(handle).await;
-    use rustls::client::danger::ServerCertVerifier;
     verifier.verify_server_cert(&shown, &[], &name, &[], at).err().map(|error| error.to_string())
 }
 
