@@ -266,17 +266,20 @@ fn take_known(known: &mut Vec<FileState>, file: &LogFile, open: &mut File) -> Re
     Ok(Some(fresh))
 }
 
-/// The state of a file under a new inode that begins as one that is gone: a copy that the rotation made. Otherwise a new
-/// file.
+/// The state of a file under a new inode that begins as one that is gone: a copy that the rotation made. A shorter file of
+/// the same name is that file as somebody has cut it: what it lacks is gone, and it is read anew. Otherwise a new file.
 fn take_copied(known: &mut Vec<FileState>, file: &LogFile, open: &mut File) -> Result<FileState, ProbeError> {
+    let fresh = FileState { name: file.name.clone(), ..FileState::default() };
     for index in 0..known.len() {
+        let shorter = file.bytes < known[index].offset;
         // A beginning of a few bytes says nothing.
-        let usable = known[index].head_bytes >= HEAD_BYTES.min(64) && file.bytes >= known[index].offset;
+        let usable = known[index].head_bytes >= HEAD_BYTES.min(64) && (!shorter || known[index].name == file.name);
         if usable && begins_alike(open, &known[index]).map_err(|error| ProbeError::io(&file.path, &error))? {
-            return Ok(known.swap_remove(index));
+            let old = known.swap_remove(index);
+            return Ok(if shorter { fresh } else { old });
         }
     }
-    Ok(FileState { name: file.name.clone(), ..FileState::default() })
+    Ok(fresh)
 }
 
 #[cfg(test)]
@@ -312,5 +315,27 @@ mod tests {
         let mut lengths = Vec::new();
         let done = read_lines(&mut &huge[..], &stop, |line| lengths.push(line.len())).unwrap();
         assert_eq!((done, lengths), (huge.len() as u64, vec![MAX_LINE_BYTES, 3]));
+    }
+
+    #[test]
+    fn a_copy_goes_on_where_its_file_ended_and_a_cut_one_is_read_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, lines: usize| {
+            std::fs::write(folder.path().join(name), "10:00:00:000 1 D1 0 0 all is well\n".repeat(lines)).unwrap();
+            let file = list(folder.path(), &[name.to_owned()]).unwrap().remove(0);
+            let open = File::open(&file.path).unwrap();
+            (file, open)
+        };
+        let (old, mut opened) = write("a.log", 20);
+        let (head, head_bytes) = head(&mut opened, HEAD_BYTES).unwrap();
+        let known = FileState { name: old.name, head, head_bytes, offset: old.bytes, ..FileState::default() };
+        // (name, lines, where the reading goes on, how many known ones are left)
+        let table = [("b.log", 20, old.bytes, 0), ("a.log", 12, 0, 0), ("b.log", 12, 0, 1)];
+        for (name, lines, offset, left) in table {
+            let mut all = vec![known.clone()];
+            let (file, mut open) = write(name, lines);
+            let state = take_copied(&mut all, &file, &mut open).unwrap();
+            assert_eq!((state.offset, all.len()), (offset, left), "{name} {lines}");
+        }
     }
 }
