@@ -1,0 +1,119 @@
+//! What an operator can set about the API; every default is safe on a loopback address.
+
+use domain::Actor;
+use sha2::{Digest, Sha256};
+use std::time::Duration;
+
+/// A bearer token and who speaks with it. Only the token's SHA-256 is kept.
+#[derive(Debug, Clone)]
+pub struct ApiToken {
+    pub(crate) digest: [u8; 32],
+    /// Who acts.
+    pub actor: Actor,
+}
+
+impl ApiToken {
+    /// Remembers a token by its digest.
+    pub fn new(secret: &str, actor: Actor) -> Self {
+        Self { digest: Sha256::digest(secret.as_bytes()).into(), actor }
+    }
+}
+
+/// The bounds of one GraphQL document. They are checked before the document is parsed or executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DocumentLimits {
+    /// Bytes of a request's body.
+    pub body_bytes: usize,
+    /// Lexical tokens.
+    pub tokens: usize,
+    /// Brackets within brackets, in the text.
+    pub nesting: usize,
+    /// Fields within fields, fragments expanded.
+    pub depth: usize,
+    /// Fields in all, fragments expanded.
+    pub fields: usize,
+    /// Aliases in all, fragments expanded.
+    pub aliases: usize,
+    /// Fields of the root, fragments expanded.
+    pub root_fields: usize,
+    /// Directives in all, fragments expanded.
+    pub directives: usize,
+    /// The sum of the fields' costs: a list's is that of its items times their number.
+    pub complexity: usize,
+}
+
+impl Default for DocumentLimits {
+    fn default() -> Self {
+        Self {
+            body_bytes: 64 * 1024,
+            tokens: 2_000,
+            nesting: 32,
+            depth: 15,
+            fields: 600,
+            aliases: 50,
+            root_fields: 20,
+            directives: 50,
+            complexity: 20_000,
+        }
+    }
+}
+
+/// How the API behaves.
+#[derive(Debug, Clone)]
+pub struct ApiOptions {
+    /// Who may speak. None: whoever reaches the socket is the local operator (bind it to a loopback address).
+    pub tokens: Vec<ApiToken>,
+    /// Values of `Host` that are answered; empty: all. Closes the door that DNS rebinding opens to a loopback address.
+    pub allowed_hosts: Vec<String>,
+    /// Values of `Origin` that are answered beside the server's own.
+    pub allowed_origins: Vec<String>,
+    /// Whether the schema may be asked for.
+    pub introspection: bool,
+    /// Whether a browser is shown GraphiQL (its page loads scripts from a public host: for development).
+    pub graphiql: bool,
+    /// Bounds of a document.
+    pub limits: DocumentLimits,
+    /// How long a request may take.
+    pub request_timeout: Duration,
+    /// How long `atLeast` waits for the views.
+    pub at_least_timeout: Duration,
+    /// Requests in work at the same time; more are turned away with 503.
+    pub concurrency: usize,
+    /// Open WebSocket and event-stream connections; more are turned away with 503.
+    pub stream_connections: usize,
+    /// Operations under way on one WebSocket.
+    pub operations_per_socket: usize,
+    /// How long a WebSocket may stay silent before its `connection_init`.
+    pub init_timeout: Duration,
+    /// How often an open stream is pinged; a WebSocket that answers none of two is closed.
+    pub keep_alive: Duration,
+    /// How long one message may wait for a client to take it.
+    pub slow_client: Duration,
+    /// Documents remembered by their hash.
+    pub persisted_documents: usize,
+    /// What `Retry-After` says.
+    pub retry_after: Duration,
+}
+
+impl Default for ApiOptions {
+    fn default() -> Self {
+        Self {
+            tokens: Vec::new(),
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+            introspection: true,
+            graphiql: false,
+            limits: DocumentLimits::default(),
+            request_timeout: Duration::from_secs(15),
+            at_least_timeout: Duration::from_secs(3),
+            concurrency: 512,
+            stream_connections: 10_000,
+            operations_per_socket: 100,
+            init_timeout: Duration::from_secs(5),
+            keep_alive: Duration::from_secs(15),
+            slow_client: Duration::from_secs(15),
+            persisted_documents: 256,
+            retry_after: Duration::from_secs(2),
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Every request's way in, on any transport: the persisted document or the checked text, which kind of operation may come
+//! here, and codes on the library's own errors.
+
+use super::codes::{
+    self, BAD_REQUEST, GRAPHQL_PARSE_FAILED, OPERATION_NOT_ALLOWED, PERSISTED_QUERY_MISMATCH,
+    PERSISTED_QUERY_NOT_FOUND, assign, code_of, coded_server_error,
+};
+use super::guard::{check_document, check_text};
+use crate::metrics::{Metrics, OperationLabels};
+use crate::options::{ApiOptions, DocumentLimits};
+use async_graphql::extensions::apollo_persisted_queries::{CacheStorage, LruCacheStorage};
+use async_graphql::extensions::{
+    Extension, ExtensionContext, ExtensionFactory, NextPrepareRequest, NextRequest, NextSubscribe,
+};
+use async_graphql::parser::parse_query;
+use async_graphql::parser::types::{DocumentOperations, ExecutableDocument, OperationType};
+use async_graphql::{Request, Response, ServerError, ServerResult, from_value};
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use std::any::TypeId;
+use std::sync::{Arc, OnceLock};
+
+/// Longer texts are remembered only where the client asked for it by their hash.
+const REMEMBERED_BYTES_MAX: usize = 4 * 1024;
+
+/// Which kinds of operation a transport takes; handed in with the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AllowedOperations {
+    /// Whether it takes queries.
+    pub query: bool,
+    /// Whether it takes mutations.
+    pub mutation: bool,
+    /// Whether it takes subscriptions.
+    pub subscription: bool,
+}
+
+impl AllowedOperations {
+    /// Queries only: what a GET may do.
+    pub const READ: Self = Self { query: true, mutation: false, subscription: false };
+    /// Queries and mutations: one answer each.
+    pub const ONE_ANSWER: Self = Self { query: true, mutation: true, subscription: false };
+    /// Queries and subscriptions.
+    pub const STREAM_READ: Self = Self { query: true, mutation: false, subscription: true };
+    /// All.
+    pub const ALL: Self = Self { query: true, mutation: true, subscription: true };
+
+    const fn allows(self, kind: OperationType) -> bool {
+        match kind {
+            OperationType::Query => self.query,
+            OperationType::Mutation => self.mutation,
+            OperationType::Subscription => self.subscription,
+        }
+    }
+}
+
+/// Makes one [`DocumentGate`] a request.
+pub struct DocumentGates {
+    known: LruCacheStorage,
+    limits: DocumentLimits,
+    metrics: Arc<Metrics>,
+}
+
+impl DocumentGates {
+    /// With an empty memory of documents.
+    pub fn new(options: &ApiOptions, metrics: Arc<Metrics>) -> Self {
+        Self { known: LruCacheStorage::new(options.persisted_documents.max(1)), limits: options.limits, metrics }
+    }
+}
+
+impl ExtensionFactory for DocumentGates {
+    fn create(&self) -> Arc<dyn Extension> {
+        Arc::new(DocumentGate {
+            known: self.known.clone(),
+            limits: self.limits,
+            metrics: Arc::clone(&self.metrics),
+            kind: OnceLock::new(),
+        })
+    }
+}
+
+struct DocumentGate {
+    known: LruCacheStorage,
+    limits: DocumentLimits,
+    metrics: Arc<Metrics>,
+    kind: OnceLock<OperationType>,
+}
+
+#[derive(Deserialize)]
+struct PersistedQuery {
+    version: i32,
+    #[serde(rename = "sha256Hash")]
+    sha256_hash: String,
+}
+
+impl DocumentGate {
+    /// The document, from memory where it was seen before.
+    async fn document(&self, request: &mut Request) -> ServerResult<ExecutableDocument> {
+        let claimed = match request.extensions.remove("persistedQuery") {
+            Some(value) => Some(claimed_hash(value)?),
+            None => None,
+        };
+        if request.query.trim().is_empty() {
+            let Some(hash) = claimed else { return Err(coded_server_error(BAD_REQUEST, "there is no query")) };
+            let known = self.known.get(hash).await;
+            // The message is the protocol's own: clients look for it.
+            return known.ok_or_else(|| coded_server_error(PERSISTED_QUERY_NOT_FOUND, "PersistedQueryNotFound"));
+        }
+        let hash = hex::encode(Sha256::digest(request.query.as_bytes()));
+        if claimed.as_ref().is_some_and(|claimed| *claimed != hash) {
+            return Err(coded_server_error(PERSISTED_QUERY_MISMATCH, "the hash is not that of the query"));
+        }
+        if let Some(document) = self.known.get(hash.clone()).await {
+            return Ok(document);
+        }
+        let document = checked(&request.query, &self.limits)?;
+        if claimed.is_some() || request.query.len() <= REMEMBERED_BYTES_MAX {
+            self.known.set(hash, document.clone()).await;
+        }
+        Ok(document)
+    }
+
+    fn count(&self, response: &Response) {
+        let kind = self.kind.get().map_or("none", |kind| match kind {
+            OperationType::Query => "query",
+            OperationType::Mutation => "mutation",
+            OperationType::Subscription => "subscription",
+        });
+        let outcome = response.errors.first().map_or("ok", |error| codes::label(code_of(error)));
+        self.metrics.graphql_operations.get_or_create(&OperationLabels { kind, outcome }).inc();
+    }
+}
+
+fn claimed_hash(value: async_graphql::Value) -> ServerResult<String> {
+    let claim: PersistedQuery = from_value(value)
+        .map_err(|_| coded_server_error(BAD_REQUEST, "persistedQuery is not {version, sha256Hash}"))?;
+    if claim.version != 1 {
+        return Err(coded_server_error(BAD_REQUEST, "persistedQuery is not of version 1"));
+    }
+    Ok(claim.sha256_hash)
+}
+
+/// Parses a text that is within the limits.
+fn checked(text: &str, limits: &DocumentLimits) -> ServerResult<ExecutableDocument> {
+    check_text(text, limits)?;
+    let document = parse_query(text).map_err(|error| {
+        let mut error = ServerError::from(error);
+        error.extensions.get_or_insert_default().set("code", GRAPHQL_PARSE_FAILED);
+        error
+    })?;
+    check_document(&document, limits)?;
+    Ok(document)
+}
+
+/// The kind of the operation that will run; none where the name fits none (which the library reports).
+fn kind_of(document: &ExecutableDocument, name: Option<&str>) -> Option<OperationType> {
+    match (&document.operations, name) {
+        (DocumentOperations::Single(operation), _) => Some(operation.node.ty),
+        (DocumentOperations::Multiple(all), Some(name)) => all.get(name).map(|operation| operation.node.ty),
+        (DocumentOperations::Multiple(_), None) => None,
+    }
+}
+
+#[async_graphql::async_trait::async_trait]
+impl Extension for DocumentGate {
+    async fn request(&self, ctx: &ExtensionContext<'_>, next: NextRequest<'_>) -> Response {
+        let mut response = next.run(ctx).await;
+        assign(&mut response);
+        self.count(&response);
+        response
+    }
+
+    fn subscribe<'s>(
+        &self,
+        ctx: &ExtensionContext<'_>,
+        stream: BoxStream<'s, Response>,
+        next: NextSubscribe<'_>,
+    ) -> BoxStream<'s, Response> {
+        let coded = stream.map(|mut response| {
+            assign(&mut response);
+            response
+        });
+        next.run(ctx, Box::pin(coded))
+    }
+
+    async fn prepare_request(
+        &self,
+        ctx: &ExtensionContext<'_>,
+        mut request: Request,
+        next: NextPrepareRequest<'_>,
+    ) -> ServerResult<Request> {
+        let document = self.document(&mut request).await?;
+        if let Some(kind) = kind_of(&document, request.operation_name.as_deref()) {
+            let _ = self.kind.set(kind);
+            let allowed = request.data.get(&TypeId::of::<AllowedOperations>()).and_then(|data| data.downcast_ref());
+            if !allowed.copied().unwrap_or(AllowedOperations::ALL).allows(kind) {
+                let message = format!("a {kind} is not served here: {}", where_served(kind));
+                return Err(coded_server_error(OPERATION_NOT_ALLOWED, message));
+            }
+        }
+        request.set_parsed_query(document);
+        next.run(ctx, request).await
+    }
+}
+
+const fn where_served(kind: OperationType) -> &'static str {
+    match kind {
+        OperationType::Query => "ask /graphql",
+        OperationType::Mutation => "send it to /graphql by POST",
+        OperationType::Subscription => "subscribe at /graphql/ws or /graphql/stream",
+    }
+}

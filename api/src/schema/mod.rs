@@ -1,0 +1,47 @@
+//! The GraphQL schema. Resolvers are thin: a query is one call of query-side, a mutation one command, a subscription one
+//! view of the live feed. No SQL, no decisions.
+
+pub mod codes;
+mod context;
+pub mod documents;
+mod filters;
+mod guard;
+pub mod ids;
+mod mutation;
+mod query;
+mod scalars;
+mod subscription;
+mod types;
+
+use crate::metrics::Metrics;
+use crate::options::ApiOptions;
+use async_graphql::{SDLExportOptions, Schema, SchemaBuilder};
+use mutation::Mutation;
+use query::Query;
+use std::sync::Arc;
+use subscription::Subscription;
+
+pub(crate) use subscription::HealthWatch;
+
+/// The schema's type.
+pub type ApiSchema = Schema<Query, Mutation, Subscription>;
+
+/// The schema with its limits, without its data.
+pub(crate) fn builder(options: &ApiOptions, metrics: &Arc<Metrics>) -> SchemaBuilder<Query, Mutation, Subscription> {
+    let limits = &options.limits;
+    let builder = Schema::build(Query::default(), Mutation::default(), Subscription::default())
+        .limit_depth(limits.depth)
+        .limit_complexity(limits.complexity)
+        // Fragments count as a level of their own here.
+        .limit_recursive_depth(limits.depth * 2 + 2)
+        .limit_directives(limits.directives)
+        .extension(documents::DocumentGates::new(options, Arc::clone(metrics)));
+    if options.introspection { builder } else { builder.disable_introspection().disable_suggestions() }
+}
+
+/// The schema's definition, sorted: what `api/schema.graphql` holds.
+pub fn sdl() -> String {
+    let options = SDLExportOptions::new().sorted_fields().sorted_arguments().sorted_enum_items();
+    let schema = builder(&ApiOptions::default(), &Metrics::new(Vec::new())).finish();
+    schema.sdl_with_options(options)
+}
