@@ -72,7 +72,7 @@ pub fn describe(
         components.push(cache(folders, url)?);
     }
     Ok(LabDescription {
-        name: "lab (double)".to_owned(),
+        name: "content-manager-lab".to_owned(),
         product_version: "23.4".to_owned(),
         is_double: true,
         labels: [("double", "true"), ("made-by", "lab")].map(|(a, b)| (a.to_owned(), b.to_owned())).into(),
