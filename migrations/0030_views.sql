@@ -218,3 +218,21 @@ CREATE TABLE cmdiag.view_daily_findings (
     last_position      bigint NOT NULL,
     projection_version integer NOT NULL
 ) WITH (fillfactor = 80);
+
+-- A rebuild empties a view, and analysts read the views and nothing else.
+DO $$
+DECLARE
+    view_name text;
+BEGIN
+    FOR view_name IN
+        SELECT tablename FROM pg_catalog.pg_tables WHERE schemaname = 'cmdiag' AND tablename LIKE 'view\_%'
+    LOOP
+        IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'cmdiag_app') THEN
+            EXECUTE format('GRANT TRUNCATE ON cmdiag.%I TO cmdiag_app', view_name);
+        END IF;
+        IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'cmdiag_reader') THEN
+            EXECUTE format('GRANT SELECT ON cmdiag.%I TO cmdiag_reader', view_name);
+        END IF;
+    END LOOP;
+END
+$$;

@@ -15,6 +15,7 @@ pub mod replay;
 pub mod rows;
 pub mod runner;
 pub mod table;
+pub mod testing;
 pub mod views;
 
 mod connection;

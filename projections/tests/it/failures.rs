@@ -1,0 +1,181 @@
+//! What a projection can not take stops it, and only it, until somebody has decided.
+
+use crate::support::{Running, assert_same, quick, replayed, story, until, until_failed};
+use domain::Position;
+use event_store::RecordedEvent;
+use private_servers::testing::TestDatabase;
+use projections::testing::{MemoryLog, dump};
+use projections::{OperatorError, RunnerState, retry, skip};
+use serde_json::value::RawValue;
+use sqlx::PgPool;
+
+/// The position of the nth finding event.
+fn nth_finding(events: &[RecordedEvent], n: usize) -> Position {
+    events.iter().filter(|event| &*event.stream.aggregate_type == "Finding").nth(n).unwrap().position
+}
+
+async fn failure(pool: &PgPool, name: &str) -> (Option<i64>, Option<String>) {
+    sqlx::query_as("SELECT failed_position, failure FROM projection_checkpoints WHERE name = $1")
+        .bind(name)
+        .fetch_one(pool)
+        .await
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poison_event_stops_its_projections_and_no_other() {
+    let mut events = story(11, 600);
+    let whole = events.clone();
+    let poison = nth_finding(&events, 40);
+    let at = usize::try_from(poison.0 - 1).unwrap();
+    events[at].payload = RawValue::from_string(r#"{"FindingOpened": {"id": 7}}"#.to_owned()).unwrap();
+    let database = TestDatabase::migrated().await;
+    let pool = database.pool().await;
+    let log = MemoryLog::new();
+    log.push(events);
+    let running = Running::start(&pool, &log, &quick());
+    let status = until_failed(running.one("findings")).await;
+    assert_eq!((status.position.next(), status.lag_events), (poison, 600 - status.position.0));
+    let told = status.failure.unwrap();
+    assert_eq!(told.position, poison);
+    assert!(told.reason.contains("does not decode"), "{}", told.reason);
+    until(running.one("runs"), |status| status.position.0 == 600).await;
+    let (position, reason) = wait_recorded(&pool, "findings").await;
+    assert_eq!((position, reason), (poison.0, told.reason));
+
+    // Nothing is skipped by waiting, and retrying what is still spoilt fails again.
+    retry(&pool, "findings").await.unwrap();
+    assert_eq!(wait_recorded(&pool, "findings").await.0, poison.0);
+    assert_eq!(until_failed(running.one("findings")).await.position.next(), poison);
+
+    // Mended (by an upcaster, say), it goes on as if nothing had been.
+    let mended = whole[at].payload.clone();
+    running.stop().await;
+    log.change(poison, |event| event.payload = mended);
+    let running = Running::start(&pool, &log, &quick());
+    running.reached(600).await;
+    assert_eq!(failure(&pool, "findings").await, (None, None));
+    running.stop().await;
+    assert_same(&dump(&pool).await.unwrap(), &replayed(&whole).await);
+}
+
+async fn wait_recorded(pool: &PgPool, name: &str) -> (i64, String) {
+    for _ in 0..1_000 {
+        if let (Some(position), Some(reason)) = failure(pool, name).await {
+            return (position, reason);
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("the failure of {name} was never written down")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_an_operator_skips_and_it_stays_on_record() {
+    let mut events = story(12, 400);
+    // Of a type that every projection of findings wants.
+    let last_finding = events.iter().rposition(|event| event.event_type == "FindingResolved").unwrap();
+    let poison = events[last_finding].position;
+    events[last_finding].payload = RawValue::from_string(r#""nonsense""#.to_owned()).unwrap();
+    let database = TestDatabase::migrated().await;
+    let pool = database.pool().await;
+    let log = MemoryLog::new();
+    log.push(events.clone());
+    let running = Running::start(&pool, &log, &quick());
+    until_failed(running.one("findings")).await;
+    wait_recorded(&pool, "findings").await;
+    let wrong_place = skip(&pool, "findings", poison.0 + 1, "broken", "ann").await;
+    assert!(matches!(wrong_place, Err(OperatorError::NotFailedThere { .. })));
+    assert!(matches!(skip(&pool, "findings", poison.0, " ", "ann").await, Err(OperatorError::NoReason)));
+    for name in ["daily_figures", "deployments", "finding_history", "findings"] {
+        assert_eq!(wait_recorded(&pool, name).await.0, poison.0);
+        skip(&pool, name, poison.0, "written by a broken build", "ann").await.unwrap();
+    }
+    running.reached(400).await;
+    running.stop().await;
+    let (actor, reason): (String, String) =
+        sqlx::query_as("SELECT actor, reason FROM projection_skips WHERE name = 'findings' AND position = $1")
+            .bind(poison.0)
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+    assert_eq!((actor.as_str(), reason.as_str()), ("ann", "written by a broken build"));
+    // The next rebuild passes over the same event by the same decision.
+    let running = Running::start(&pool, &log, &quick());
+    running.reached(400).await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gap_is_an_alarm() {
+    let mut events = story(13, 300);
+    events.remove(149);
+    let database = TestDatabase::migrated().await;
+    let pool = database.pool().await;
+    let log = MemoryLog::new();
+    log.push(events);
+    let running = Running::start(&pool, &log, &quick());
+    for handle in &running.handles {
+        let failure = until_failed(handle).await.failure.unwrap();
+        assert_eq!(failure.position, Position(150), "{}", handle.name());
+    }
+    running.stop().await;
+    // What came before the gap is there.
+    let runs: i64 = sqlx::query_scalar("SELECT max(last_position) FROM view_runs").fetch_one(&pool).await.unwrap();
+    assert!((100..150).contains(&runs), "{runs}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_contradicts_what_is_known_is_poison() {
+    let mut events = story(14, 300);
+    let second = events.iter().position(|event| event.event_type == "RunPlanned").unwrap();
+    // A run that was never asked for.
+    let unknown = uuid::Uuid::from_u128(77).to_string();
+    events[second].stream = event_store::StreamId::new("DiagnosticRun", &unknown);
+    let database = TestDatabase::migrated().await;
+    let pool = database.pool().await;
+    let log = MemoryLog::new();
+    log.push(events.clone());
+    let running = Running::start(&pool, &log, &quick());
+    let failure = until_failed(running.one("runs")).await.failure.unwrap();
+    assert_eq!(failure.position, events[second].position);
+    assert!(failure.reason.contains("nothing is known"), "{}", failure.reason);
+    until(running.one("findings"), |status| status.position.0 == 300).await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_the_database_refuses_is_found_among_its_batch() {
+    let events = story(15, 300);
+    let database = TestDatabase::migrated().await;
+    let pool = database.pool().await;
+    // Whatever the reason may be: a constraint that one run of the batch breaks.
+    let wanted: Vec<_> = events.iter().filter(|event| event.event_type == "RunRequested").collect();
+    let spoilt = wanted[wanted.len() / 2];
+    let constraint = format!("ALTER TABLE view_runs ADD CHECK (id <> '{}')", spoilt.stream.aggregate_id);
+    sqlx::query(&constraint).execute(&pool).await.unwrap();
+    let log = MemoryLog::new();
+    log.push(events.clone());
+    let running = Running::start(&pool, &log, &quick());
+    let status = until_failed(running.one("runs")).await;
+    assert_eq!(status.failure.unwrap().position, spoilt.position);
+    assert!(status.position < spoilt.position);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_process_leaves_a_newer_view_alone() {
+    let database = TestDatabase::migrated().await;
+    let pool = database.pool().await;
+    sqlx::query("INSERT INTO projection_checkpoints (name, version, position) VALUES ('runs', 999, 12)")
+        .execute(&pool)
+        .await
+        .unwrap();
+    let log = MemoryLog::new();
+    log.push(story(16, 40));
+    let running = Running::start(&pool, &log, &quick());
+    let status = until(running.one("runs"), |status| matches!(status.state, RunnerState::Retrying(_))).await;
+    assert!(matches!(status.state, RunnerState::Retrying(reason) if reason.contains("version 999")));
+    running.stop().await;
+    let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM view_runs").fetch_one(&pool).await.unwrap();
+    assert_eq!(rows, 0);
+}

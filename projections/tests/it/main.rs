@@ -1,0 +1,8 @@
+//! The projections against a real PostgreSQL.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod failures;
+mod once;
+mod several;
+mod support;
