@@ -26,6 +26,8 @@ pub struct InMemoryLog {
     newest: watch::Sender<Position>,
     /// While true, nothing can be read or written.
     pub unavailable: AtomicBool,
+    /// While true, nothing can be written.
+    pub unwritable: AtomicBool,
     /// So many next appends are written, and their answer is lost.
     pub lose_answers: AtomicUsize,
     /// Reads of a stream after this many fail once; 0 for never.
@@ -85,6 +87,9 @@ impl InMemoryLog {
 
     fn write(&self, append: Append) -> Result<Appended, AppendError> {
         self.available()?;
+        if self.unwritable.load(Ordering::SeqCst) {
+            return Err(LogError::Unavailable("made read-only by the test".to_owned()).into());
+        }
         let mut inner = self.lock();
         match inner.outcome(append.metadata.command_id, append.command.body_hash)? {
             Some(CommandOutcome::Accepted(appended)) => return Ok(Appended { repeated: true, ..appended }),

@@ -5,5 +5,7 @@
 mod bus;
 mod bus_postgres;
 mod bus_promises;
+mod process_failures;
 mod processes;
+mod stage;
 mod support;
