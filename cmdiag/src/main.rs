@@ -47,7 +47,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let config = Config::load(cli.config.as_deref())?;
     let actor = actor(cli.actor.as_deref())?;
-    let default_filter = if matches!(cli.command, Command::Serve(_)) { "info" } else { "warn" };
+    let default_filter = if matches!(cli.command, Command::Serve(_)) { "info,sqlx=warn" } else { "warn,sqlx=error" };
     let _telemetry = Telemetry::start(&config.telemetry, default_filter)?;
     let format = cli.format;
     match cli.command {

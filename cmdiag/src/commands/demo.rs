@@ -69,19 +69,11 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Fault>> {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut faults: Vec<&'static Fault> = match names.as_slice() {
         [] => DEFAULT_FAULTS.iter().map(|name| lab_command::fault(name)).collect::<Result<_>>()?,
-        ["all"] => lab::faults().iter().copied().collect(),
+        ["all"] => lab::faults().iter().collect(),
         named => return named.iter().map(|name| lab_command::fault(name)).collect(),
     };
     faults.retain(possible);
-    // One that would hide another already chosen is left out.
-    let mut apart: Vec<&'static Fault> = Vec::new();
-    for fault in faults {
-        let clash = |other: &&Fault| other.conflicts.contains(&fault.name) || fault.conflicts.contains(&other.name);
-        if !apart.iter().any(|other| clash(&other)) {
-            apart.push(fault);
-        }
-    }
-    Ok(apart)
+    Ok(faults)
 }
 
 async fn show(platform: &Platform, lab: &Lab, faults: &[&'static Fault]) -> Result<ExitCode> {
@@ -183,10 +175,10 @@ async fn refresh(platform: &Platform, known: &DeploymentView, file: DeploymentFi
 /// Plants what is asked for, mends what else was planted, and waits until the newest fault shows.
 async fn plant(lab: &Lab, faults: &[&'static Fault]) -> Result<()> {
     let handle = lab.handle();
-    for name in lab::planted(handle)? {
-        if !faults.iter().any(|fault| fault.name == name) {
-            lab::mend_fault(handle, &name).await?;
-            output::line(&format!("mended {name}"))?;
+    for other in lab::planted(handle)? {
+        if !faults.iter().any(|fault| fault.name == other.name) {
+            lab::mend_fault(handle, other.name).await?;
+            output::line(&format!("mended {}", other.name))?;
         }
     }
     let mut ripe_after = Duration::ZERO;

@@ -118,7 +118,7 @@ fn list(config: &Config, format: Format) -> Result<()> {
                 "title": fault.title,
                 "breaks": fault.breaks,
                 "found_by": checks,
-                "planted": planted.iter().any(|name| name == fault.name),
+                "planted": planted.iter().any(|one| one.name == fault.name),
             })
         })
         .collect();
@@ -131,7 +131,7 @@ fn list(config: &Config, format: Format) -> Result<()> {
 
 /// The fault of this name, or an error that tells the names.
 pub fn fault(name: &str) -> Result<&'static Fault> {
-    lab::fault(name).ok_or_else(|| anyhow!("there is no fault {name:?}: `cmdiag lab break` without a name lists them"))
+    lab::fault(name).map_err(|error| anyhow!("{error}; `cmdiag lab break` without a name lists them"))
 }
 
 async fn plant(config: &Config, names: &[String]) -> Result<()> {
@@ -151,14 +151,17 @@ async fn plant(config: &Config, names: &[String]) -> Result<()> {
 
 async fn mend(config: &Config, names: &[String]) -> Result<()> {
     let handle = LabHandle::open(folder(config))?;
-    let names = if names.is_empty() { lab::planted(&handle)? } else { names.to_vec() };
-    for name in &names {
-        match lab::mend_fault(&handle, fault(name)?.name).await? {
-            lab::Mended::Mended => output::line(&format!("mended {name}"))?,
-            lab::Mended::NotPlanted => output::line(&format!("{name} was not planted"))?,
+    let faults = match names {
+        [] => lab::planted(&handle)?,
+        named => named.iter().map(|name| fault(name)).collect::<Result<_>>()?,
+    };
+    for fault in &faults {
+        match lab::mend_fault(&handle, fault.name).await? {
+            lab::Mended::Mended => output::line(&format!("mended {}", fault.name))?,
+            lab::Mended::NotPlanted => output::line(&format!("{} was not planted", fault.name))?,
         }
     }
-    output::line(&format!("{} fault(s) looked at", names.len()))
+    if faults.is_empty() { output::line("no fault is planted") } else { Ok(()) }
 }
 
 fn describe(config: &Config) -> Result<()> {

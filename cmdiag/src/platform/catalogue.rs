@@ -35,7 +35,7 @@ fn info(check: &Check) -> CheckInfo {
         pack: check.pack.clone(),
         version: check.version.clone(),
         component: word(serde_json::to_value(check.component)),
-        probe: check.probe.kind().to_owned(),
+        probe: check.probe.spec.kind().to_owned(),
         profiles: check.profiles.clone(),
         versions: check.versions.as_ref().map(ToString::to_string),
         reversible: word(serde_json::to_value(check.reversible)),

@@ -4,7 +4,7 @@ use super::Each;
 use domain::Outcome;
 use domain::deployment::ComponentKind;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use toml::Spanned;
@@ -53,7 +53,7 @@ pub(super) struct CheckFile {
 }
 
 /// Whether the platform can undo the remedy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reversible {
     /// By a recorded before-image.

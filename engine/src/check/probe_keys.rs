@@ -35,6 +35,25 @@ pub enum ProbeSpec {
     Command(CommandSpec),
 }
 
+impl ProbeSpec {
+    /// Its name in check files.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Sql(_) => "sql",
+            Self::Store(_) => "store",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Http(_) => "http",
+            Self::Log(_) => "log",
+            Self::Host => "host",
+            Self::Config => "config",
+            Self::Redis => "redis",
+            Self::Audit(_) => "audit",
+            Self::Command(_) => "command",
+        }
+    }
+}
+
 /// A probe and its keys, as written.
 #[derive(Debug, JsonSchema)]
 #[schemars(tag = "kind", rename_all = "kebab-case")]
