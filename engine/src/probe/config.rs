@@ -25,7 +25,9 @@ pub(super) async fn measure(run: &Run<'_>) -> Result<Measured, ProbeError> {
         .map(|component| (component.name.to_string(), component.settings.get("config").cloned()))
         .collect();
     if servers.is_empty() {
-        return Err(ProbeError::configuration("the deployment has no workgroup server whose configuration could be read"));
+        return Err(ProbeError::configuration(
+            "the deployment has no workgroup server whose configuration could be read",
+        ));
     }
     let own = run.target.component.name.to_string();
     run.blocking(move |_| Ok(compare(&servers, &own))).await
@@ -233,7 +235,9 @@ mod tests {
     #[test]
     fn what_can_not_be_read_says_so() {
         let dir = tempfile::tempdir().unwrap();
-        for (text, expected) in [("<a/>", "holds no TRIMConfig"), ("<TRIMConfig", "no XML"), ("<TRIMConfig/>", "no version")] {
+        for (text, expected) in
+            [("<a/>", "holds no TRIMConfig"), ("<TRIMConfig", "no XML"), ("<TRIMConfig/>", "no version")]
+        {
             let path = dir.path().join("x");
             std::fs::write(&path, text).unwrap();
             let row = compare(&servers(&[("a", &path)]), "a").rows.remove(0);

@@ -74,7 +74,9 @@ impl Target {
         let named = name.parse::<ComponentName>().ok().and_then(|name| self.components.get(&name));
         named.ok_or_else(|| {
             let own = &self.component.name;
-            ProbeError::configuration(format!("setting {key:?} of {own} names {name:?}, and there is no such component"))
+            ProbeError::configuration(format!(
+                "setting {key:?} of {own} names {name:?}, and there is no such component"
+            ))
         })
     }
 
@@ -86,9 +88,12 @@ impl Target {
 
 /// A setting of a component.
 pub(crate) fn setting_of<'a>(component: &'a Component, key: &str) -> Result<&'a str, ProbeError> {
-    component.settings.get(key).map(String::as_str).filter(|value| !value.is_empty()).ok_or_else(|| {
-        ProbeError::configuration(format!("component {} has no setting {key:?}", component.name))
-    })
+    component
+        .settings
+        .get(key)
+        .map(String::as_str)
+        .filter(|value| !value.is_empty())
+        .ok_or_else(|| ProbeError::configuration(format!("component {} has no setting {key:?}", component.name)))
 }
 
 /// All probes and what they share: connections, clients, and what one run reads once.
@@ -138,11 +143,7 @@ impl Probes {
     }
 
     /// Boxed: the compiler does not see through all of these at once that they may move between threads.
-    fn dispatch<'a>(
-        &'a self,
-        spec: &'a ProbeSpec,
-        run: &'a Run<'a>,
-    ) -> BoxFuture<'a, Result<Measured, ProbeError>> {
+    fn dispatch<'a>(&'a self, spec: &'a ProbeSpec, run: &'a Run<'a>) -> BoxFuture<'a, Result<Measured, ProbeError>> {
         match spec {
             ProbeSpec::Sql(spec) => sql::measure(&self.sql, spec, run).boxed(),
             ProbeSpec::Store(spec) => store::measure(&self.store, &self.sql, spec, run).boxed(),

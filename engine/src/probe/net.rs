@@ -15,9 +15,10 @@ pub(super) fn endpoint(target: &Target, default_port: u16) -> Result<(String, u1
     if let Some(host) = target.optional("host") {
         let port = match target.optional("port") {
             None => default_port,
-            Some(text) => text.trim().parse().map_err(|_| {
-                ProbeError::configuration(format!("setting \"port\" is {text:?}, and that is no port"))
-            })?,
+            Some(text) => text
+                .trim()
+                .parse()
+                .map_err(|_| ProbeError::configuration(format!("setting \"port\" is {text:?}, and that is no port")))?,
         };
         return Ok((host.to_owned(), port));
     }

@@ -69,7 +69,10 @@ async fn ask(connection: &mut MultiplexedConnection) -> Result<Answers, RedisErr
 
 fn parse_info(text: &str) -> HashMap<String, String> {
     let lines = text.lines().filter(|line| !line.starts_with('#'));
-    lines.filter_map(|line| line.split_once(':')).map(|(key, value)| (key.to_owned(), value.trim().to_owned())).collect()
+    lines
+        .filter_map(|line| line.split_once(':'))
+        .map(|(key, value)| (key.to_owned(), value.trim().to_owned()))
+        .collect()
 }
 
 impl Answers {

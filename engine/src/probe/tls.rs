@@ -98,7 +98,9 @@ pub(super) fn roots(ca: Option<&str>) -> Result<RootCertStore, ProbeError> {
         let pem = net::read_ca(path)?;
         let mut added = 0;
         for certificate in CertificateDer::pem_slice_iter(&pem) {
-            roots.add(certificate.map_err(|error| fail(error.to_string()))?).map_err(|error| fail(error.to_string()))?;
+            roots
+                .add(certificate.map_err(|error| fail(error.to_string()))?)
+                .map_err(|error| fail(error.to_string()))?;
             added += 1;
         }
         if added == 0 {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at what should not be")]
 
 mod packs;
+mod probes;
 
 mod evidence;
 mod filler;

@@ -58,11 +58,8 @@ async fn listen(child: &mut Child, program: &str) -> Result<(ExitStatus, String,
     let missing = || ProbeError::internal("the program's output is not connected");
     let stdout = child.stdout.take().ok_or_else(missing)?;
     let stderr = child.stderr.take().ok_or_else(missing)?;
-    let (output, error, status) = tokio::join!(
-        read(stdout, MAX_OUTPUT_BYTES + 1, false),
-        read(stderr, MAX_ERROR_BYTES, true),
-        child.wait(),
-    );
+    let (output, error, status) =
+        tokio::join!(read(stdout, MAX_OUTPUT_BYTES + 1, false), read(stderr, MAX_ERROR_BYTES, true), child.wait(),);
     let output = output.map_err(fail)?;
     if output.len() as u64 > MAX_OUTPUT_BYTES {
         return Err(ProbeError::malformed(format!("{program} wrote more than {} KiB", MAX_OUTPUT_BYTES / 1024)));

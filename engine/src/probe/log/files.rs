@@ -198,11 +198,7 @@ impl Reading<'_> {
 }
 
 /// Hands over each whole line; gives how many bytes they were. A line that has no end yet is left for the next time.
-fn read_lines(
-    from: &mut impl Read,
-    stop: &CancellationToken,
-    mut take: impl FnMut(&[u8]),
-) -> std::io::Result<u64> {
+fn read_lines(from: &mut impl Read, stop: &CancellationToken, mut take: impl FnMut(&[u8])) -> std::io::Result<u64> {
     let mut chunk = vec![0_u8; CHUNK_BYTES];
     let mut pending: Vec<u8> = Vec::new();
     let mut done = 0_u64;

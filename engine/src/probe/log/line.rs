@@ -93,8 +93,7 @@ fn date(a: &str, b: &str, c: &str, near: NaiveDate) -> Option<NaiveDate> {
 }
 
 fn month(name: &str) -> Option<u32> {
-    const NAMES: [&str; 12] =
-        ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+    const NAMES: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
     NAMES.iter().position(|known| name.eq_ignore_ascii_case(known)).map(|index| index as u32 + 1)
 }
 
@@ -131,7 +130,8 @@ fn is_number(word: &str) -> bool {
 
 /// A dataset's two characters, or what stands there where there is no dataset: `-x-`, `--`.
 fn is_dataset(word: &str) -> bool {
-    let two = word.len() == 2 && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'-');
+    let two =
+        word.len() == 2 && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'-');
     two || (word.len() == 3 && word.starts_with('-') && word.ends_with('-'))
 }
 

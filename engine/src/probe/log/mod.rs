@@ -95,7 +95,7 @@ fn to_rows(state: &LogState, window: Window, files: usize, bytes: u64) -> Measur
     }
     let window_s = window.length_ms / 1_000;
     let mut all: Vec<Merged<'_>> = merged.into_values().collect();
-    all.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.latest.shape.cmp(&b.latest.shape)));
+    all.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.name().cmp(&b.name())));
     let mut rows = vec![about_the_log(state, window, files, bytes)];
     let shapes = all.len();
     rows.extend(all.iter().take(MAX_ROWS).map(|one| one.to_row(window_s)));
@@ -110,6 +110,10 @@ struct Merged<'a> {
 }
 
 impl Merged<'_> {
+    fn name(&self) -> (&str, &str) {
+        (&self.latest.shape, &self.latest.pattern)
+    }
+
     fn to_row(&self, window_s: i64) -> Row {
         row! {
             pattern: self.latest.pattern, message: self.latest.shape, count: self.count,

@@ -25,7 +25,8 @@ fn value_to_json(value: PgValueRef<'_>) -> Result<Value, String> {
     if value.is_null() {
         return Ok(Value::Null);
     }
-    let kind = value.type_info().name().to_owned();
+    // Types that the driver does not know itself come with the catalogue's name, in lower case.
+    let kind = value.type_info().name().to_uppercase();
     match kind.as_str() {
         "BOOL" => decode::<bool>(value).map(Value::from),
         "INT2" => decode::<i16>(value).map(Value::from),
