@@ -1,12 +1,12 @@
 -- The event log and the command log.
 --
--- `events` is the one place where facts are written. Its first seven columns and its key are those of postgres-es, so that
--- `PostgresEventRepository` reads and writes the same table; the columns beside them have defaults.
--- `position` is the dense total order (1, 2, 3 …, no gaps): writers give it explicitly, one after the end of the log as they
--- know it, and `events_position_key` is the arbiter between them (see docs/adr). `commands` keeps the outcome of every
--- command, so that a repeated one returns what happened the first time.
--- Both tables are append-only: triggers refuse UPDATE, DELETE and TRUNCATE to everybody, and `cmdiag_app` has no right to
--- them in the first place. The owner of the tables should be a role that the platform does not connect as.
+-- `events` is the one place where facts are written. Its first seven columns and its key are those of postgres-es, so
+-- that `PostgresEventRepository` reads and writes the same table; the columns beside them have defaults. `position`
+-- is the dense total order (1, 2, 3 …, no gaps): writers give it explicitly, one after the end of the log as they
+-- know it, and `events_position_key` is the arbiter between them (see docs/adr). `commands` keeps the outcome of
+-- every command, so that a repeated one returns what happened the first time. Both tables are append-only: triggers
+-- refuse UPDATE, DELETE and TRUNCATE to everybody, and `cmdiag_app` has no right to them in the first place. The
+-- owner of the tables should be a role that the platform does not connect as.
 
 CREATE SCHEMA IF NOT EXISTS cmdiag;
 
@@ -50,8 +50,9 @@ CREATE TABLE cmdiag.events (
     autovacuum_analyze_scale_factor = 0.02
 );
 
--- The order of these two matters: indexes are checked in the order of their creation. A writer that has lost the race for a
--- position must find out before it has entered its streams, or two writers with a stream in common could wait for each other.
+-- The order of these two matters: indexes are checked in the order of their creation. A writer that has lost the race
+-- for a position must find out before it has entered its streams, or two writers with a stream in common could wait
+-- for each other.
 ALTER TABLE cmdiag.events ADD CONSTRAINT events_position_key UNIQUE (position) WITH (fillfactor = 100);
 ALTER TABLE cmdiag.events ADD CONSTRAINT events_pkey PRIMARY KEY (aggregate_type, aggregate_id, sequence);
 
@@ -86,7 +87,8 @@ CREATE TABLE cmdiag.commands (
     autovacuum_analyze_scale_factor = 0.02
 );
 
--- lz4 packs large payloads several times faster than pglz; not every PostgreSQL is built with it (and 13 has no choice).
+-- lz4 packs large payloads several times faster than pglz; not every PostgreSQL is built with it (and 13 has no
+-- choice).
 DO $$
 BEGIN
     EXECUTE 'ALTER TABLE cmdiag.events ALTER COLUMN payload SET COMPRESSION lz4';
@@ -96,8 +98,8 @@ EXCEPTION
 END
 $$;
 
--- The next free position, for as long as this transaction holds the log's lock. Each of our own optimistic writers holds the
--- lock shared within its statement, so whoever gets a position here is alone with it until its commit.
+-- The next free position, for as long as this transaction holds the log's lock. Each of our own optimistic writers
+-- holds the lock shared within its statement, so whoever gets a position here is alone with it until its commit.
 -- VOLATILE matters: only so does the query after the lock see what was committed while we waited for it.
 CREATE FUNCTION cmdiag.next_position() RETURNS bigint
     LANGUAGE plpgsql VOLATILE

@@ -1,7 +1,7 @@
 //! The event log: append, read, subscribe.
 //!
-//! Promises, of every backend (the contract suite in `tests/` holds them to it): optimistic concurrency per stream; one
-//! dense, gap-free total order ([`Position`]) that a reader never misses an event of, over any number of writing
+//! Promises, of every backend (the contract suite in `tests/` holds them to it): optimistic concurrency per stream;
+//! one dense, gap-free total order ([`Position`]) that a reader never misses an event of, over any number of writing
 //! processes; a repeated command returns the original outcome; append-only, enforced by the database; old event
 //! versions are read through upcasters.
 

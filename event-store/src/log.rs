@@ -57,7 +57,8 @@ pub struct Append {
     pub stream: StreamId,
     /// What the stream must be.
     pub expected: Expected,
-    /// What happened; may be empty where a command decided that nothing is to do (the command is recorded all the same).
+    /// What happened; may be empty where a command decided that nothing is to do (the command is recorded all the
+    /// same).
     pub events: Vec<NewEvent>,
     /// Who, why, as part of what. Its `command_id` makes the append idempotent.
     pub metadata: Metadata,
@@ -212,7 +213,8 @@ pub trait EventLog: Send + Sync + 'static {
     /// Records a refusal; returns the outcome on record, which is an earlier one where the command came before.
     fn record_refusal(&self, refusal: RefusedCommand) -> BoxFuture<'_, Result<CommandOutcome, AppendError>>;
 
-    /// The outcome on record of a command. `body_hash` differing from the recorded one is [`AppendError::CommandReused`].
+    /// The outcome on record of a command. `body_hash` differing from the recorded one is
+    /// [`AppendError::CommandReused`].
     fn command_outcome(
         &self,
         command: CommandId,

@@ -1,9 +1,9 @@
 //! Upcasters: events are never rewritten, so an old version is turned into the present one on its way out.
 //!
-//! One upcaster knows one step, of one event type from one version to the next; a chain of steps brings an event of any
-//! age up to date. A step gives exactly one event today. [`Upcasters::apply`] is the only place that calls them and
-//! works on a whole [`RecordedEvent`], so a step that splits an event can be added there (as a second method with a
-//! default) without touching a backend.
+//! One upcaster knows one step, of one event type from one version to the next; a chain of steps brings an event of
+//! any age up to date. A step gives exactly one event today. [`Upcasters::apply`] is the only place that calls them
+//! and works on a whole [`RecordedEvent`], so a step that splits an event can be added there (as a second method with
+//! a default) without touching a backend.
 
 use crate::log::{LogError, RecordedEvent};
 use serde_json::value::RawValue;
@@ -20,7 +20,7 @@ pub trait Upcaster: Send + Sync + 'static {
     /// The event's type as stored in the old version.
     fn event_type(&self) -> &str;
     /// The version that it takes.
-    fn from_version(&self) -> &str;
+    fn old_version(&self) -> &str;
     /// Gives the event in the next version.
     fn upcast(&self, payload: &RawValue) -> Result<Upcasted, UpcastError>;
 }
@@ -66,7 +66,7 @@ impl Upcasters {
     pub fn new(steps: impl IntoIterator<Item = Arc<dyn Upcaster>>) -> Result<Self, DuplicateUpcaster> {
         let mut map = HashMap::new();
         for step in steps {
-            let key = (step.aggregate_type().to_owned(), step.event_type().to_owned(), step.from_version().to_owned());
+            let key = (step.aggregate_type().to_owned(), step.event_type().to_owned(), step.old_version().to_owned());
             if map.insert(key.clone(), step).is_some() {
                 return Err(DuplicateUpcaster { aggregate_type: key.0, event_type: key.1, version: key.2 });
             }

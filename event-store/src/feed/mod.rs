@@ -1,8 +1,8 @@
 //! The live feed: one tailer per process reads the log once, any number of followers share what it read.
 //!
-//! A follower has its own place in the log. It catches up from the log, goes over to the ring of recent events when it is near
-//! enough, and falls back to the log when it is too slow for the ring. The place alone decides what comes next, so nothing is
-//! lost or doubled on these ways. A follower of one stream is woken by that stream only.
+//! A follower has its own place in the log. It catches up from the log, goes over to the ring of recent events when
+//! it is near enough, and falls back to the log when it is too slow for the ring. The place alone decides what comes
+//! next, so nothing is lost or doubled on these ways. A follower of one stream is woken by that stream only.
 //!
 //! While the database is out of reach a follower waits; only damage of the log, or the end of the feed, is an error.
 
@@ -26,7 +26,8 @@ use tokio_util::sync::CancellationToken;
 const RING: RingBounds = RingBounds { events: 32_768, bytes: 32 << 20 };
 /// Events of one read of the log.
 const READ: usize = 500;
-/// Two reads of the tailer are at least this far apart unless it is behind: what is committed in between comes at once.
+/// Two reads of the tailer are at least this far apart unless it is behind: what is committed in between comes at
+/// once.
 const READ_EVERY: Duration = Duration::from_millis(2);
 /// Should a wake-up ever be lost, the tailer looks by itself.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

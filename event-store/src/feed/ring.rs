@@ -64,7 +64,8 @@ impl Ring {
         }
     }
 
-    /// The events that follow on `after`: a whole batch where it starts there (then nothing is copied), else its rest.
+    /// The events that follow on `after`: a whole batch where it starts there (then nothing is copied), else its
+    /// rest.
     pub fn after(&self, after: Position) -> Found {
         if after >= self.end {
             return Found::Nothing;

@@ -125,8 +125,8 @@ impl StreamSubscription {
         Self { feed, stream, after, inbox, read_log: true }
     }
 
-    /// The next events of the stream in order, never none; waits until there are some. Dropping the future loses nothing.
-    /// An error is final: the log is damaged, or the feed has ended.
+    /// The next events of the stream in order, never none; waits until there are some. Dropping the future loses
+    /// nothing. An error is final: the log is damaged, or the feed has ended.
     pub async fn next(&mut self) -> Result<Vec<Arc<RecordedEvent>>, LogError> {
         loop {
             if self.read_log {

@@ -71,8 +71,8 @@ pub(super) async fn has_event(
         .await
 }
 
-/// Answers those of the batch whose outcome the log knows already: their command is on record, or their stream has moved
-/// on. The others are left in the batch, to be written.
+/// Answers those of the batch whose outcome the log knows already: their command is on record, or their stream has
+/// moved on. The others are left in the batch, to be written.
 pub(super) async fn settle_losers(
     connection: &mut sqlx::PgConnection,
     batch: &mut Vec<Pending>,
@@ -87,8 +87,8 @@ pub(super) async fn settle_losers(
     }
     let moved_on: Vec<i64> =
         sqlx::query_scalar(MOVED_ON).bind(types).bind(ids).bind(versions).fetch_all(&mut *connection).await?;
-    // Asked after the streams: were it the other way round, a stream could be seen moved on by the very command that was not
-    // yet seen on record.
+    // Asked after the streams: were it the other way round, a stream could be seen moved on by the very command that
+    // was not yet seen on record.
     let commands = batch.iter().map(|append| append.metadata.command_id.0).collect();
     let mut on_record = commands_on_record(&mut *connection, commands).await?;
     let all = std::mem::take(batch);

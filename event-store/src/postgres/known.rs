@@ -8,8 +8,8 @@ use uuid::Uuid;
 /// Entries of one generation; two generations are kept, so memory is bounded at about twice this.
 const GENERATION_MAX: usize = 32_768;
 
-/// Facts that stay true because the log is append-only: "this stream has at least so many events", "this command is on
-/// record". Old entries are forgotten in generations; forgetting only costs a question to the database.
+/// Facts that stay true because the log is append-only: "this stream has at least so many events", "this command is
+/// on record". Old entries are forgotten in generations; forgetting only costs a question to the database.
 #[derive(Default)]
 pub(super) struct Known {
     inner: Mutex<Generations>,

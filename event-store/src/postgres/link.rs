@@ -7,8 +7,8 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection, Executor, Row};
 use std::time::Duration;
 
-/// What every session of the writer starts with: its one statement is planned once and never needs another plan, and a
-/// commit is on disk before it is acknowledged, whatever the server's default is.
+/// What every session of the writer starts with: its one statement is planned once and never needs another plan, and
+/// a commit is on disk before it is acknowledged, whatever the server's default is.
 const SESSION: &str =
     "SET plan_cache_mode = force_generic_plan; SET jit = off; SET application_name = 'cmdiag log writer';
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
@@ -32,6 +32,7 @@ impl Link {
     pub async fn write(&mut self, batch: &[Pending], place: Place, within: Duration) -> Result<i64, Failure> {
         let (sql, arguments) = statement::write(batch, place)
             .map_err(|error| Failure::Refused { content: true, reason: error.to_string() })?;
+        // `fetch_one` reads the answer to its end, so an error at the commit itself is seen too.
         let query = sqlx::query_with(sql, arguments).fetch_one(&mut self.connection);
         let row = match tokio::time::timeout(within, query).await {
             Ok(answer) => answer.map_err(|error| Failure::of(&error))?,

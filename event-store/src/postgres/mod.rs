@@ -1,7 +1,7 @@
 //! The event log on PostgreSQL: group commit at an optimistic end of the log (see `docs/adr`).
 //!
-//! Read in this order: [`writer`](self) (the one task that writes), `statement` (the one statement), `judge` (who lost), `read`,
-//! `wake` (other processes).
+//! Read in this order: [`writer`](self) (the one task that writes), `statement` (the one statement), `judge` (who
+//! lost), `read`, `wake` (other processes).
 //!
 //! Invariants. Position order is commit order: a position is only ever given out by who knows the one before it to be
 //! committed. Nothing is acknowledged before its commit. `newest` never runs ahead of a commit.
@@ -110,8 +110,8 @@ pub struct PostgresEventLog {
 }
 
 impl PostgresEventLog {
-    /// Connects, with a connection of its own for the writer and up to three for wake-ups beside the pool that reads use.
-    /// Its tasks end when the last handle is dropped; appends queued until then are still written.
+    /// Connects, with a connection of its own for the writer and up to three for wake-ups beside the pool that reads
+    /// use. Its tasks end when the last handle is dropped; appends queued until then are still written.
     pub async fn connect(pool: PgPool, options: PostgresLogOptions) -> Result<Arc<Self>, LogError> {
         let connect = (*pool.connect_options()).clone().disable_statement_logging();
         let link = Link::open(&connect).await.map_err(|error| unavailable(&error))?;
@@ -193,10 +193,10 @@ impl PostgresEventLog {
         Ok(bytes)
     }
 
-    /// The stream key can not see an expected version that lies beyond the stream's real one: event number `expected` must
-    /// exist. That stays true for ever once seen, so it is asked only for streams that this process does not know.
-    /// An append without events meets no key at all: its stream must not have moved on either.
-    /// A repeated command gets its original outcome, however wrong the version that it rests on.
+    /// The stream key can not see an expected version that lies beyond the stream's real one: event number `expected`
+    /// must exist. That stays true for ever once seen, so it is asked only for streams that this process does not
+    /// know. An append without events meets no key at all: its stream must not have moved on either. A repeated
+    /// command gets its original outcome, however wrong the version that it rests on.
     async fn check_version(&self, append: &Append) -> Result<Option<CommandOutcome>, AppendError> {
         let Expected::Version(StreamVersion(expected)) = append.expected;
         let mut holds = expected >= 0;
@@ -219,11 +219,12 @@ impl PostgresEventLog {
     }
 
     async fn has_event(&self, stream: &StreamId, version: i64) -> Result<bool, AppendError> {
-        judge::has_event(&self.pool, stream, version).await.map_err(|error| unavailable(&error).into())
+        Ok(bounded(self.options.answer_within, judge::has_event(&self.pool, stream, version)).await?)
     }
 
     async fn outcome_of(&self, command: CommandId, body_hash: [u8; 32]) -> Result<Option<CommandOutcome>, AppendError> {
-        let mut found = judge::commands_on_record(&self.pool, vec![command.0]).await.map_err(|e| unavailable(&e))?;
+        let question = judge::commands_on_record(&self.pool, vec![command.0]);
+        let mut found = bounded(self.options.answer_within, question).await?;
         found.remove(&command.0).map(|found| found.outcome_of(command.0, &body_hash)).transpose()
     }
 
@@ -247,6 +248,14 @@ struct Asked {
 impl Asked {
     fn of(stream: &StreamId, command: CommandId, body_hash: [u8; 32]) -> Self {
         Self { stream: stream.clone(), command, body_hash }
+    }
+}
+
+/// A question to the database, answered in time or not at all.
+async fn bounded<T>(within: Duration, question: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, LogError> {
+    match tokio::time::timeout(within, question).await {
+        Ok(answer) => answer.map_err(|error| unavailable(&error)),
+        Err(_) => Err(LogError::Unavailable(format!("no answer from the database within {within:?}"))),
     }
 }
 
@@ -302,8 +311,8 @@ impl EventLog for PostgresEventLog {
 
     fn head(&self) -> BoxFuture<'_, Result<Position, LogError>> {
         Box::pin(async {
-            let mut connection = self.pool.acquire().await.map_err(|error| unavailable(&error))?;
-            let head = link::read_end(&mut connection).await.map_err(|error| unavailable(&error))?;
+            let question = async { link::read_end(&mut *self.pool.acquire().await?).await };
+            let head = bounded(self.options.answer_within, question).await?;
             self.shared.advance(Position(head));
             Ok(Position(head))
         })

@@ -38,8 +38,8 @@ pub(super) struct Refusal {
 pub(super) enum Reply {
     /// It is on record, now or since earlier.
     Recorded(CommandOutcome),
-    /// This process knows already that the stream has moved on, or that the command is on record: the caller finds out
-    /// which, so that the writer does not have to stop for it.
+    /// This process knows already that the stream has moved on, or that the command is on record: the caller finds
+    /// out which, so that the writer does not have to stop for it.
     Outdated,
     /// It is not on record, or that is not known.
     Failed(AppendError),
@@ -164,8 +164,8 @@ pub(super) struct BatchBounds {
     pub bytes: usize,
 }
 
-/// Takes the next batch from those that wait, oldest first. Two appends to one stream, or of one command, never share a
-/// batch: the later one keeps its place for the next. Those that can not succeed any more are answered at once.
+/// Takes the next batch from those that wait, oldest first. Two appends to one stream, or of one command, never share
+/// a batch: the later one keeps its place for the next. Those that can not succeed any more are answered at once.
 pub(super) fn next_batch(waiting: &mut VecDeque<Pending>, bounds: BatchBounds, known: &Known) -> Vec<Pending> {
     let mut batch = Vec::with_capacity(waiting.len().min(bounds.appends));
     let mut kept = VecDeque::new();

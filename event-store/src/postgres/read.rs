@@ -1,6 +1,6 @@
 //! Reading events back: decoded, checked to be contiguous, brought up to date.
 
-use super::errors::unavailable;
+use super::bounded;
 use crate::log::{LogError, RecordedEvent, StreamId};
 use crate::upcast::Upcasters;
 use domain::{Actor, CommandId, CorrelationId, Metadata, Position, StreamVersion, TenantId};
@@ -8,10 +8,13 @@ use serde_json::value::RawValue;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{PgPool, Row};
+use std::time::Duration;
 use uuid::Uuid;
 
 /// The most events that one read gives, whatever was asked for.
 const READ_MAX: usize = 10_000;
+/// A read that takes longer is given up: the database is away, or overwhelmed.
+const READ_PATIENCE: Duration = Duration::from_secs(30);
 /// The foreign writer's name where an event says nothing of who wrote it.
 const FOREIGN: &str = "system:foreign-writer";
 
@@ -35,12 +38,8 @@ pub(super) async fn read_all(
     after: Position,
     limit: usize,
 ) -> Result<Vec<RecordedEvent>, LogError> {
-    let rows = sqlx::query(READ_ALL)
-        .bind(after.0)
-        .bind(limit.min(READ_MAX) as i64)
-        .fetch_all(pool)
-        .await
-        .map_err(|error| unavailable(&error))?;
+    let query = sqlx::query(READ_ALL).bind(after.0).bind(limit.min(READ_MAX) as i64).fetch_all(pool);
+    let rows = bounded(READ_PATIENCE, query).await?;
     let mut events = Vec::with_capacity(rows.len());
     let mut last = after;
     for row in rows {
@@ -62,14 +61,13 @@ pub(super) async fn read_stream(
     after: StreamVersion,
     limit: usize,
 ) -> Result<Vec<RecordedEvent>, LogError> {
-    let rows = sqlx::query(READ_STREAM)
+    let query = sqlx::query(READ_STREAM)
         .bind(&*stream.aggregate_type)
         .bind(&*stream.aggregate_id)
         .bind(after.0)
         .bind(limit.min(READ_MAX) as i64)
-        .fetch_all(pool)
-        .await
-        .map_err(|error| unavailable(&error))?;
+        .fetch_all(pool);
+    let rows = bounded(READ_PATIENCE, query).await?;
     let mut events: Vec<RecordedEvent> = Vec::with_capacity(rows.len());
     let mut last = after.0;
     for row in rows {
@@ -113,8 +111,8 @@ fn decode_at(row: &PgRow, position: Position) -> Result<RecordedEvent, sqlx::Err
     })
 }
 
-/// Metadata as we write it. A foreign writer (postgres-es) knows nothing of ours: its events are readable all the same, and
-/// say that they are foreign. Metadata that has our entries, but not right ones, is damage.
+/// Metadata as we write it. A foreign writer (postgres-es) knows nothing of ours: its events are readable all the
+/// same, and say that they are foreign. Metadata that has our entries, but not right ones, is damage.
 fn decode_metadata(text: &str, event_id: Uuid) -> Result<Metadata, serde_json::Error> {
     let error = match serde_json::from_str(text) {
         Ok(metadata) => return Ok(metadata),

@@ -1,7 +1,7 @@
 //! The one statement that writes a batch: its SQL and its arguments.
 //!
-//! Both inserts ride in one statement outside an explicit transaction: one round trip, one commit. The statement stays
-//! plain (no joins that look for losers: they cost half the throughput); the unique keys judge.
+//! Both inserts ride in one statement outside an explicit transaction: one round trip, one commit. The statement
+//! stays plain (no joins that look for losers: they cost half the throughput); the unique keys judge.
 
 use super::pending::Pending;
 use sqlx::encode::IsNull;
@@ -14,15 +14,16 @@ use uuid::Uuid;
 /// How a batch finds its place in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
-    /// The remembered end of the log: right nearly always when this process writes alone. The lock is taken shared, so
-    /// that optimistic writers do not wait for each other, but a writer that holds it alone is respected.
+    /// The remembered end of the log: right nearly always when this process writes alone. The lock is taken shared,
+    /// so that optimistic writers do not wait for each other, but a writer that holds it alone is respected.
     After(i64),
     /// Asked from the database under the lock: while others write too.
     Asked,
 }
 
-// The function in `place` runs before the first row is written: both inserts read from it. `events` stands after `commands`
-// because PostgreSQL runs the last data-modifying part first: positions are then fought over before command ids.
+// The function in `place` runs before the first row is written: both inserts read from it. `events` stands after
+// `commands` because PostgreSQL runs the last data-modifying part first: positions are then fought over before
+// command ids.
 macro_rules! write_sql {
     ($place:literal) => {
         concat!(

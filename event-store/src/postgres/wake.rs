@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 const CHANNEL: &str = "cmdiag_log";
 /// Notifications are at least this far apart; what was committed in between goes into one.
 const NOTIFY_EVERY: Duration = Duration::from_millis(10);
-/// How often to look at the log's end without being told: while that finds news (so that notifications do not arrive),
-/// and otherwise.
+/// How often to look at the log's end without being told: while that finds news (so that notifications do not
+/// arrive), and otherwise.
 const POLL_BUSY: Duration = Duration::from_millis(20);
 const POLL_IDLE: Duration = Duration::from_millis(250);
 /// After a failed connection.
@@ -32,12 +32,11 @@ pub(super) fn side_pool(connect: PgConnectOptions) -> PgPool {
 }
 
 pub(super) fn spawn(shared: &Arc<Shared>, pool: &PgPool, cancel: &CancellationToken) {
-    let notify = notify(Arc::clone(shared), pool.clone());
-    let listen = listen(Arc::clone(shared), pool.clone());
-    let poll = poll(Arc::clone(shared), pool.clone());
-    tokio::spawn(cancel.clone().run_until_cancelled_owned(notify));
-    tokio::spawn(cancel.clone().run_until_cancelled_owned(listen));
-    tokio::spawn(cancel.clone().run_until_cancelled_owned(poll));
+    let (tell, hear) = (notify(Arc::clone(shared), pool.clone()), listen(Arc::clone(shared), pool.clone()));
+    let look = poll(Arc::clone(shared), pool.clone());
+    tokio::spawn(cancel.clone().run_until_cancelled_owned(tell));
+    tokio::spawn(cancel.clone().run_until_cancelled_owned(hear));
+    tokio::spawn(cancel.clone().run_until_cancelled_owned(look));
 }
 
 /// Says how far the log has grown by our own commits.

@@ -1,9 +1,9 @@
 //! The one task of the process that writes: group commit at an optimistic end of the log.
 //!
-//! Whatever was queued while the last batch was under way becomes the next one. A batch that fails is settled before the
-//! next begins: the database is asked who lost, only they fail, and the rest is written again. Where the connection broke
-//! and the outcome is not known, the same batch is tried again on a new connection: its command ids are unique in the
-//! database, so what was written the first time is found there and nothing is written twice.
+//! Whatever was queued while the last batch was under way becomes the next one. A batch that fails is settled before
+//! the next begins: the database is asked who lost, only they fail, and the rest is written again. Where the
+//! connection broke and the outcome is not known, the same batch is tried again on a new connection: its command ids
+//! are unique in the database, so what was written the first time is found there and nothing is written twice.
 
 use super::errors::Failure;
 use super::judge::{settle_losers, unsettled};
@@ -211,8 +211,8 @@ impl Writer {
         self.others_write_until = Some(Instant::now() + SHARED_LOG);
     }
 
-    /// The connection, made anew where it is gone. `None`: the database stayed out of reach until the last of the batch
-    /// had to be answered, and all of it is answered.
+    /// The connection, made anew where it is gone. `None`: the database stayed out of reach until the last of the
+    /// batch had to be answered, and all of it is answered.
     async fn linked(&mut self, batch: &mut Vec<Pending>) -> Option<&mut Link> {
         let mut pause = RECONNECT_MIN;
         while self.link.is_none() {

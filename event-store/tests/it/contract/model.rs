@@ -11,8 +11,8 @@ use proptest::test_runner::TestRunner;
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
-/// One append of a random mix: `off` is how far its expected version is off the real one, `repeats` which earlier command
-/// it repeats, if any.
+/// One append of a random mix: `off` is how far its expected version is off the real one, `repeats` which earlier
+/// command it repeats, if any.
 #[derive(Debug, Clone)]
 struct Step {
     stream: usize,
@@ -114,7 +114,8 @@ pub async fn concurrent_appends_leave_a_consistent_log(backend: &impl Backend) {
             }
         }
         assert_eq!(written.values().sum::<usize>(), read.len(), "every event belongs to an acknowledged append");
-        // (An append without events may be late for its stream while its twin is on its way: a conflict is not final.)
+        // (An append without events may be late for its stream while its twin is on its way: a conflict is not
+        // final.)
         let certain = |id: &&Uuid| written.get(id).is_some_and(|events| *events > 0);
         assert!(lost.iter().find(certain).is_none(), "a repetition gets the same answer: {steps:#?}");
         start = Position(start.0 + read.len() as i64);

@@ -96,7 +96,7 @@ pub async fn a_slow_subscriber_loses_nothing(backend: &impl Backend) {
 pub async fn many_followers_of_single_streams_get_their_own_events(backend: &impl Backend) {
     let (log, other) = (backend.log().await, backend.log().await);
     let feed = LiveFeed::start(Arc::clone(&log), CancellationToken::new());
-    let streams: Vec<StreamId> = (0..200).map(|_| new_stream()).collect();
+    let streams: Vec<StreamId> = (0..100).map(|_| new_stream()).collect();
     // Half of them have something in the log already; each follower starts at another place.
     for stream in streams.iter().step_by(2) {
         other.append(append(stream, 0, 3)).await.unwrap();

@@ -11,9 +11,11 @@ const ATTACKS: &[&str] = &[
     "DELETE FROM cmdiag.events",
     "TRUNCATE cmdiag.events",
     "TRUNCATE cmdiag.events, cmdiag.commands CASCADE",
-    "INSERT INTO cmdiag.events SELECT * FROM cmdiag.events ON CONFLICT ON CONSTRAINT events_pkey DO UPDATE SET event_type = 'Other'",
+    "INSERT INTO cmdiag.events SELECT * FROM cmdiag.events
+         ON CONFLICT ON CONSTRAINT events_pkey DO UPDATE SET event_type = 'Other'",
     "WITH gone AS (DELETE FROM cmdiag.events RETURNING 1) SELECT count(*) FROM gone",
-    "MERGE INTO cmdiag.events AS e USING (VALUES (1)) AS v (position) ON e.position = v.position WHEN MATCHED THEN DELETE",
+    "MERGE INTO cmdiag.events AS e USING (VALUES (1)) AS v (position) ON e.position = v.position
+         WHEN MATCHED THEN DELETE",
     "UPDATE cmdiag.commands SET outcome = 'refused'",
     "DELETE FROM cmdiag.commands",
     "TRUNCATE cmdiag.commands",

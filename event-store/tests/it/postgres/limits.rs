@@ -56,8 +56,8 @@ async fn nobody_waits_longer_than_promised() {
         assert!(matches!(answer, Err(AppendError::Log(LogError::Unavailable(_)))), "{answer:?}");
     }
     holder.execute("ROLLBACK").await.unwrap();
-    // Repeating the same commands is safe, and tells what became of them. (One attempt may still find the old session in
-    // its way.)
+    // Repeating the same commands is safe, and tells what became of them. (One attempt may still find the old session
+    // in its way.)
     for append in appends {
         let appended =
             crate::support::eventually("the append is answered", async || log.append(append.clone()).await.ok()).await;

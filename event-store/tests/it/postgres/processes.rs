@@ -1,4 +1,5 @@
-//! Several processes at one log. The other processes are this test binary once more, told by the environment what to do.
+//! Several processes at one log. The other processes are this test binary once more, told by the environment what to
+//! do.
 
 use crate::support::{PATIENCE, append_by, assert_dense, assert_holds, read_rest, within};
 use domain::{Position, StreamVersion};

@@ -21,8 +21,8 @@ async fn log_on(database: &TestDatabase, upcasters: Upcasters) -> Arc<PostgresEv
 async fn insert(database: &TestDatabase, position: i64, id: &str, version: (i64, &str), metadata: &str) {
     let mut connection = PgConnection::connect(database.url()).await.unwrap();
     let sql = format!(
-        "INSERT INTO cmdiag.events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata,
-             position)
+        "INSERT INTO cmdiag.events
+             (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, position)
          VALUES ('Thing', '{id}', {}, 'Named', '{}', '{{\"name\": \"old\"}}', '{metadata}', {position})",
         version.0, version.1
     );
@@ -41,7 +41,7 @@ impl Upcaster for Step {
     fn event_type(&self) -> &'static str {
         if self.from == "3" { "Titled" } else { "Named" }
     }
-    fn from_version(&self) -> &str {
+    fn old_version(&self) -> &str {
         self.from
     }
     fn upcast(&self, payload: &RawValue) -> Result<Upcasted, UpcastError> {
