@@ -1,8 +1,8 @@
 //! The command bus: load, decide, append, once.
 //!
-//! A command is decided on a cached state, or, where it starts its stream, on none; the append then says whether that state
-//! was the present one. So an accepted command costs one round trip. What a state that may be old refuses, or finds nothing
-//! to do for, is decided again on what the log says now, before it is believed and put on record.
+//! A command is decided on a cached state, or, where it starts its stream, on none; the append then says whether that
+//! state was the present one. So an accepted command costs one round trip. What a state that may be old refuses, or
+//! finds nothing to do for, is decided again on what the log says now, before it is believed and put on record.
 
 use crate::cache::{Known, StateCache};
 use crate::clock::{Clock, SystemClock};
@@ -120,8 +120,8 @@ impl CommandBus {
         Self(Arc::new(Inner { log, options, cache, lanes: Arc::default(), counters: Counters::default() }))
     }
 
-    /// Executes a command on the aggregate `id`. Repeating it (the same `metadata.command_id`) changes nothing and returns
-    /// what happened the first time.
+    /// Executes a command on the aggregate `id`. Repeating it (the same `metadata.command_id`) changes nothing and
+    /// returns what happened the first time.
     pub async fn execute<D: Decider>(
         &self,
         id: Uuid,
@@ -131,7 +131,8 @@ impl CommandBus {
         Ok(self.settle::<D>(id, command, metadata).await?.executed)
     }
 
-    /// The present state of an aggregate, as the log has it now. The default state at version 0 where it does not exist.
+    /// The present state of an aggregate, as the log has it now. The default state at version 0 where it does not
+    /// exist.
     pub async fn load<D: Decider>(&self, id: Uuid) -> Result<(D::State, StreamVersion), CommandError> {
         let stream = StreamId::new(D::TYPE, &id.to_string());
         let known = self.0.verified::<D>(id, &stream).await?;

@@ -1,5 +1,5 @@
-//! States by stream, as of a version. What is cached is a true state of the past; whether it is still the present one is
-//! for the append, or for a look at the log, to say.
+//! States by stream, as of a version. What is cached is a true state of the past; whether it is still the present one
+//! is for the append, or for a look at the log, to say.
 
 use crate::lanes::StreamKey;
 use domain::{Decider, StreamVersion};

@@ -7,7 +7,8 @@ use std::io;
 use uuid::Uuid;
 
 /// SHA-256 of the command's canonical JSON, with what it is sent to: the same id for the same words to somebody else is
-/// another command. Fields come in the order of their declaration and maps are sorted, so the JSON is canonical as it is.
+/// another command. Fields come in the order of their declaration and maps are sorted, so the JSON is canonical as it
+/// is.
 pub(crate) fn body_hash<D: Decider>(id: Uuid, command: &D::Command) -> Result<[u8; 32], serde_json::Error> {
     let mut hashing = Hashing(Sha256::new());
     serde_json::to_writer(&mut hashing, &Body(D::TYPE, id, command))?;

@@ -1,8 +1,9 @@
 //! The way in: the command bus, and the process managers that answer events with commands.
 //!
-//! [`CommandBus`] loads (from a cache where it can), lets the aggregate decide through `cqrs_es::CqrsFramework`, and appends
-//! with one round trip; the log makes it happen once. [`ProcessManagers`] plan runs, keep findings and end overdue runs: each
-//! follows the log, decides purely, and sends commands whose ids follow from the event, so that repeating changes nothing.
+//! [`CommandBus`] loads (from a cache where it can), lets the aggregate decide through `cqrs_es::CqrsFramework`, and
+//! appends with one round trip; the log makes it happen once. [`ProcessManagers`] plan runs, keep findings and end
+//! overdue runs: each follows the log, decides purely, and sends commands whose ids follow from the event, so that
+//! repeating changes nothing.
 //!
 //! Read in this order: [`bus`], [`error`], [`process`].
 

@@ -1,5 +1,5 @@
-//! Our `cqrs_es::EventStore`: one value a command, which carries what the framework does not (the metadata, the command's
-//! record, the state that the decision rests on) and keeps what it drops (the receipt).
+//! Our `cqrs_es::EventStore`: one value a command, which carries what the framework does not (the metadata, the
+//! command's record, the state that the decision rests on) and keeps what it drops (the receipt).
 
 use crate::cache::Known;
 use crate::error::CommandError;

@@ -1,8 +1,9 @@
 //! What the platform decides, as pure functions.
 //!
-//! An aggregate is a [`Decider`]: `decide` turns a state, a command and a [`Context`] into events or a refusal; `evolve`
-//! folds one event into the state. Nothing here does I/O, waits, reads a clock or draws a random number: time and ids
-//! arrive in the context. [`DeciderAggregate`] is the one adapter that drives a decider through `cqrs_es::Aggregate`.
+//! An aggregate is a [`Decider`]: `decide` turns a state, a command and a [`Context`] into events or a refusal;
+//! `evolve` folds one event into the state. Nothing here does I/O, waits, reads a clock or draws a random number: time
+//! and ids arrive in the context. [`DeciderAggregate`] is the one adapter that drives a decider through
+//! `cqrs_es::Aggregate`.
 //!
 //! Read in this order: [`decider`], [`ids`], [`outcome`], then one aggregate ([`deployment`]).
 

@@ -21,7 +21,8 @@ pub(crate) struct Dispatch<'a> {
 }
 
 impl Dispatch<'_> {
-    /// Performs all of it; what is given back is the last of each stream. Stops at the first thing that can not be helped.
+    /// Performs all of it; what is given back is the last of each stream. Stops at the first thing that can not be
+    /// helped.
     pub async fn perform<P: Process>(
         &self,
         hands: &P::Hands,

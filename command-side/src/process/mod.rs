@@ -1,8 +1,9 @@
 //! Process managers: they follow the log and answer events with commands.
 //!
-//! Each is a pure core (an event and what it remembers in, commands out) and the one [`runner`] that all share: one active
-//! instance by a PostgreSQL lease, from a checkpoint that moves after the commands. A command's id follows from the event
-//! that caused it, so that what is answered twice (after a crash, by two instances for a moment) happens once.
+//! Each is a pure core (an event and what it remembers in, commands out) and the one [`runner`] that all share: one
+//! active instance by a PostgreSQL lease, from a checkpoint that moves after the commands. A command's id follows from
+//! the event that caused it, so that what is answered twice (after a crash, by two instances for a moment) happens
+//! once.
 
 mod catalog;
 mod dispatch;

@@ -150,7 +150,8 @@ impl<P: Process> Runner<P> {
                 Ok(()) | Err(ProcessError::Stopped) => pause = PAUSE_MIN,
                 Err(error) => {
                     let reason = in_full(&error);
-                    tracing::warn!(process = P::NAME, position = %self.position, reason, "a process manager was stopped");
+                    let position = self.position;
+                    tracing::warn!(process = P::NAME, %position, reason, "a process manager was stopped");
                     self.board.fail(self.bus.clock().now(), &reason);
                     pause = if self.position > before { PAUSE_MIN } else { (pause * 2).min(PAUSE_MAX) };
                 }

@@ -62,8 +62,8 @@ pub struct Component {
     pub name: ComponentName,
     /// What it is.
     pub kind: ComponentKind,
-    /// How to reach it, such as `url`, `host`, `port`, `path`, `logs`, `config`, `dataset` (the name of another component).
-    /// Never a password: a URL with one is refused.
+    /// How to reach it, such as `url`, `host`, `port`, `path`, `logs`, `config`, `dataset` (the name of another
+    /// component). Never a password: a URL with one is refused.
     pub settings: BTreeMap<String, String>,
     /// Where its password is kept, by what it is for (`password`).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -181,7 +181,8 @@ pub enum RunEvent {
     RunPlanned { checks: Vec<PlannedCheck>, at: DateTime<Utc> },
     /// The first check is under way.
     RunStarted { at: DateTime<Utc> },
-    /// A batch of results. `done` of `planned` checks have ended with it. Carries the deployment, for readers of the log.
+    /// A batch of results. `done` of `planned` checks have ended with it. Carries the deployment, for readers of the
+    /// log.
     ChecksCompleted { deployment: DeploymentId, results: Vec<CheckResult>, done: u32, planned: u32, at: DateTime<Utc> },
     /// All checks have ended.
     RunCompleted { deployment: DeploymentId, outcome: Outcome, tally: Tally, at: DateTime<Utc> },

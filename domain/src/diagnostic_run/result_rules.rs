@@ -86,7 +86,8 @@ fn fits(value: &Value) -> bool {
     serde_json::to_writer(Room(EVIDENCE_BYTES_MAX), value).is_ok()
 }
 
-/// Replaces NUL characters, which a measured text may hold and the views' `jsonb` can not, by the replacement character.
+/// Replaces NUL characters, which a measured text may hold and the views' `jsonb` can not, by the replacement
+/// character.
 pub(super) fn make_storable(result: &mut CheckResult) {
     clean(&mut result.summary);
     if let Some(cause) = &mut result.unknown_cause {

@@ -1,13 +1,13 @@
 //! A check measured the resource: good or bad.
 //!
-//! - One run counts once. A second observation by the newest run counts only where it is worse: worse than good, it takes
-//!   the place of the good one; critical after warning, only the severity changes. An older run's second observation has
-//!   been overtaken by newer measurements.
+//! - One run counts once. A second observation by the newest run counts only where it is worse: worse than good, it
+//!   takes the place of the good one; critical after warning, only the severity changes. An older run's second
+//!   observation has been overtaken by newer measurements.
 //! - Good measurements of something absent or resolved give nothing.
 //! - Flapping holds back resolving and reopening, not the first opening: while it lasts, a finding that is open stays
 //!   open, and one that is resolved becomes suspected, where good and bad both count until it settles.
-//! - A false positive neither opens nor resolves nor changes severity. That it is still seen is recorded at most once in
-//!   24 hours: enough for a person to see that the mark still matters, and the log does not fill.
+//! - A false positive neither opens nor resolves nor changes severity. That it is still seen is recorded at most once
+//!   in 24 hours: enough for a person to see that the mark still matters, and the log does not fill.
 //! - A mute that ran out is announced by the next observation that counts.
 
 use super::state::{Seen, is_bad};

@@ -1,9 +1,9 @@
 //! Turns results into findings: each problem observed, and each unresolved finding that a measurement no longer shows.
 //!
-//! It remembers which findings may be unresolved, by what a check must measure to see them gone. A finding enters with the
-//! observation, before the command is sent, and leaves only when the aggregate says that it is gone: so the memory may hold
-//! too much (a command that changes nothing), never too little. It is saved with the checkpoint; what is answered again after
-//! a crash is answered from the same memory with the same command ids.
+//! It remembers which findings may be unresolved, by what a check must measure to see them gone. A finding enters with
+//! the observation, before the command is sent, and leaves only when the aggregate says that it is gone: so the memory
+//! may hold too much (a command that changes nothing), never too little. It is saved with the checkpoint; what is
+//! answered again after a crash is answered from the same memory with the same command ids.
 
 mod observe;
 mod open_findings;
