@@ -141,7 +141,8 @@ impl Config {
     }
 
     fn read(file: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(file).with_context(|| format!("read the configuration {}", file.display()))?;
+        let text =
+            std::fs::read_to_string(file).with_context(|| format!("read the configuration {}", file.display()))?;
         // The parser's message shows the line and the key; a secret on that very line is cut out of it.
         toml::from_str(&text).map_err(|error| anyhow::anyhow!("{}: {}", file.display(), without_secrets(&error)))
     }

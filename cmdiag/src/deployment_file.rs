@@ -1,8 +1,8 @@
 //! The TOML file that describes a deployment: what `cmdiag deployment add` takes.
 
 use anyhow::{Context, Result, anyhow, bail};
-use domain::{CheckCode, ComponentName};
 use domain::deployment::{Component, ComponentKind, DeploymentCommand, SecretRef};
+use domain::{CheckCode, ComponentName};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -28,7 +28,11 @@ impl Telemetry {
         let traces = provider.as_ref().map(|provider| {
             tracing_opentelemetry::layer().with_tracer(provider.tracer("cmdiag")).with_filter(EnvFilter::new("info"))
         });
-        tracing_subscriber::registry().with(logs.with_filter(filter)).with(traces).try_init().context("set up logging")?;
+        tracing_subscriber::registry()
+            .with(logs.with_filter(filter))
+            .with(traces)
+            .try_init()
+            .context("set up logging")?;
         Ok(Self { provider })
     }
 }

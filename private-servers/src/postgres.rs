@@ -236,6 +236,7 @@ async fn try_connect(port: u16, password: &str, database: &str) -> Result<PgConn
     tokio::time::timeout(bound, options.connect()).await.map_err(|_| sqlx::Error::PoolTimedOut)?
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the shape of map_err")]
 fn not_started(error: sqlx::Error) -> ServerError {
     ServerError::NotStarted { what: "PostgreSQL", reason: error.to_string() }
 }

@@ -28,7 +28,8 @@ async fn without_configuration_it_works_on_a_private_database() {
     assert!(diagnosis.stderr.contains("checks done"), "plain lines where nobody looks: {}", diagnosis.stderr);
 
     let run = document["run"].as_str().unwrap();
-    let history = cmdiag.run(&["history", &format!("DiagnosticRun-{run}"), "--format", "json"]).await.succeeded().json();
+    let history =
+        cmdiag.run(&["history", &format!("DiagnosticRun-{run}"), "--format", "json"]).await.succeeded().json();
     let events: Vec<&str> = history.as_array().unwrap().iter().map(|event| event["type"].as_str().unwrap()).collect();
     assert_eq!((events[0], *events.last().unwrap()), ("RunRequested", "RunCompleted"));
     assert_eq!(history[0]["actor"], "tester");
@@ -55,7 +56,11 @@ async fn refusals_say_what_and_where() {
 
     std::fs::write(folder.path().join("cmdiag.toml"), "[engine]\nworker = 3\n").unwrap();
     let configuration = cmdiag.run(&["runs"]).await;
-    assert!(configuration.stderr.contains("worker") && configuration.stderr.contains("line 2"), "{}", configuration.stderr);
+    assert!(
+        configuration.stderr.contains("worker") && configuration.stderr.contains("line 2"),
+        "{}",
+        configuration.stderr
+    );
     std::fs::remove_file(folder.path().join("cmdiag.toml")).unwrap();
 
     for (arguments, said) in [
@@ -68,7 +73,8 @@ async fn refusals_say_what_and_where() {
         assert_ne!(refused.code, 0);
         assert!(refused.stderr.contains(said), "{arguments:?}: {}", refused.stderr);
     }
-    let unreachable = Cmdiag::on_database(folder.path(), "postgres://nobody:secret@127.0.0.1:1/none").run(&["runs"]).await;
+    let unreachable =
+        Cmdiag::on_database(folder.path(), "postgres://nobody:secret@127.0.0.1:1/none").run(&["runs"]).await;
     assert_ne!(unreachable.code, 0);
     assert!(!unreachable.stderr.contains("secret"), "{}", unreachable.stderr);
 }

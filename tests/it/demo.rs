@@ -9,7 +9,8 @@ async fn the_demo_finds_every_planted_fault_and_a_second_start_is_quick() {
     let folder = test_folder();
     let cmdiag = Cmdiag::embedded(folder.path());
     let listen = ["--listen", "127.0.0.1:0"];
-    let first = cmdiag.run_within(Duration::from_secs(240), &["demo", "--once", listen[0], listen[1]]).await.succeeded();
+    let first =
+        cmdiag.run_within(Duration::from_secs(240), &["demo", "--once", listen[0], listen[1]]).await.succeeded();
     assert!(first.stdout.contains("0 missed, 0 false"), "{}", first.stdout);
     assert!(first.stdout.contains("double"), "it says that the lab is a double");
     for part in ["cause", "impact", "evidence", "advice"] {

@@ -23,7 +23,9 @@ fn blocks(page: &str) -> Vec<Block> {
     let mut open: Option<Block> = None;
     for (number, line) in text.lines().enumerate() {
         match (&mut open, line.strip_prefix("```")) {
-            (None, Some(language)) => open = Some(Block { language: language.to_owned(), text: String::new(), line: number + 1 }),
+            (None, Some(language)) => {
+                open = Some(Block { language: language.to_owned(), text: String::new(), line: number + 1 })
+            }
             (Some(_), Some(_)) => found.extend(open.take()),
             (Some(block), None) => {
                 block.text.push_str(line);

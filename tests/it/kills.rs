@@ -56,7 +56,10 @@ fn has_ended(events: &[RunEvent]) -> bool {
     events.iter().any(|event| {
         matches!(
             event,
-            RunEvent::RunCompleted { .. } | RunEvent::RunTimedOut { .. } | RunEvent::RunFailed { .. } | RunEvent::RunCancelled { .. }
+            RunEvent::RunCompleted { .. }
+                | RunEvent::RunTimedOut { .. }
+                | RunEvent::RunFailed { .. }
+                | RunEvent::RunCancelled { .. }
         )
     })
 }
@@ -98,15 +101,21 @@ async fn killed_at_random_moments_every_run_ends_with_each_result_once() {
         assert!(Instant::now() < deadline, "the views do not catch up:\n{}", serving.printed());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let viewed: Vec<(Uuid, i64)> =
-        sqlx::query_as("SELECT run_id, count(*) FROM view_check_results GROUP BY run_id").fetch_all(&pool).await.unwrap();
+    let viewed: Vec<(Uuid, i64)> = sqlx::query_as("SELECT run_id, count(*) FROM view_check_results GROUP BY run_id")
+        .fetch_all(&pool)
+        .await
+        .unwrap();
     let viewed: HashMap<Uuid, i64> = viewed.into_iter().collect();
     for run in &runs {
         let (planned, results) = planned_and_results(&events_of(log.as_ref(), *run).await);
         let keys: HashSet<&CheckKey> = results.iter().collect();
         assert_eq!(keys.len(), results.len(), "run {run}: a result is counted twice");
         assert_eq!(results.len(), planned, "run {run}: a result is missing");
-        assert_eq!(viewed.get(&run.0).copied().unwrap_or(0), planned as i64, "run {run}: the view differs from the log");
+        assert_eq!(
+            viewed.get(&run.0).copied().unwrap_or(0),
+            planned as i64,
+            "run {run}: the view differs from the log"
+        );
     }
     assert_eq!(positions(log.as_ref()).await, (1..=head.0).collect::<Vec<_>>(), "the log is dense");
 }

@@ -15,7 +15,12 @@ fn client() -> reqwest::Client {
     reqwest::Client::builder().timeout(Duration::from_secs(20)).build().unwrap()
 }
 
-async fn graphql(client: &reqwest::Client, serving: &Serving, query: &str, variables: Value) -> (u16, Option<String>, Value) {
+async fn graphql(
+    client: &reqwest::Client,
+    serving: &Serving,
+    query: &str,
+    variables: Value,
+) -> (u16, Option<String>, Value) {
     let body = json!({ "query": query, "variables": variables });
     let answer = client.post(serving.url("/graphql")).json(&body).send().await.unwrap();
     let retry = answer.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
@@ -43,7 +48,8 @@ async fn ready_again(client: &reqwest::Client, serving: &Serving) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_database_stops_and_returns() {
     let folder = test_folder();
-    let postgres = PrivatePostgres::start(PostgresOptions::new(folder.path().join("pg")).without_fsync()).await.unwrap();
+    let postgres =
+        PrivatePostgres::start(PostgresOptions::new(folder.path().join("pg")).without_fsync()).await.unwrap();
     postgres.ensure_database("cmdiag").await.unwrap();
     let cmdiag = Cmdiag::on_database(folder.path(), &postgres.url("cmdiag"));
     cmdiag.run(&["migrate"]).await.succeeded();
@@ -57,7 +63,11 @@ async fn the_database_stops_and_returns() {
     let mut accepted = Vec::new();
     for round in 0..6 {
         // Stopped in good order, killed, stopped …
-        if round % 2 == 0 { postgres.stop().await } else { postgres.kill().await.unwrap() }
+        if round % 2 == 0 {
+            postgres.stop().await
+        } else {
+            postgres.kill().await.unwrap()
+        }
         let variables = json!({ "id": deployment, "key": format!("while-away-{round}") });
         let (status, retry, body) = graphql(&client, &serving, REQUEST_RUN, variables.clone()).await;
         assert_eq!(status, 503, "{body:#}");

@@ -26,9 +26,17 @@ const ROOMS: &[(&str, &[&str])] = &[
 /// Text that may not stand in the code, where it may stand all the same, and what to use instead.
 const BANNED: &[(&str, &[&str], &str)] = &[
     ("std::thread::sleep", &["lab/", "/tests/", "tests/"], "tokio::time, bounded"),
-    ("Utc::now()", &["command-side/src/clock.rs", "lab/", "cmdiag/", "bench/", "/tests/", "tests/"], "the Clock handed in"),
+    (
+        "Utc::now()",
+        &["command-side/src/clock.rs", "lab/", "cmdiag/", "bench/", "/tests/", "tests/"],
+        "the Clock handed in",
+    ),
     ("SystemTime::now()", &["lab/", "cmdiag/", "bench/", "/tests/", "tests/"], "the Clock handed in"),
-    ("println!", &["/bin/", "cmdiag/src/commands/", "bench/", "/tests/", "tests/", "/build.rs"], "tracing, or cmdiag::output"),
+    (
+        "println!",
+        &["/bin/", "cmdiag/src/commands/", "bench/", "/tests/", "tests/", "/build.rs"],
+        "tracing, or cmdiag::output",
+    ),
     ("process::exit", &[], "an ExitCode returned from main"),
     ("#[allow(", &[], "#[expect(…, reason = …)]"),
     ("todo!(", &[], "working code"),
@@ -117,9 +125,10 @@ fn functions(text: &str) -> Vec<(usize, String, usize)> {
     let mut found = Vec::new();
     for (start, line) in lines.iter().enumerate() {
         let indent = line.len() - line.trim_start().len();
-        let mut words = line.trim_start().split_whitespace().skip_while(|word| {
-            word.starts_with("pub") || ["async", "const", "unsafe", "extern"].contains(word)
-        });
+        let mut words = line
+            .trim_start()
+            .split_whitespace()
+            .skip_while(|word| word.starts_with("pub") || ["async", "const", "unsafe", "extern"].contains(word));
         if words.next() != Some("fn") {
             continue;
         }
@@ -175,7 +184,8 @@ fn every_source_file_is_part_of_its_crate_and_says_what_it_is() {
         }
         let path = Path::new(name);
         let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-        let free = ["lib", "main", "mod", "build"].contains(&stem) || name.contains("/bin/") || name.contains("/benches/");
+        let free =
+            ["lib", "main", "mod", "build"].contains(&stem) || name.contains("/bin/") || name.contains("/benches/");
         if free {
             continue;
         }

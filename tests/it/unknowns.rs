@@ -56,7 +56,10 @@ async fn what_can_not_be_measured_is_unknown_and_harms_nothing_else() {
         assert!(!cause.is_empty(), "an unknown says why: {one}");
         assert!(!cause.contains("not-the-password"), "and never shows a secret: {cause}");
     }
-    assert!(of("dataset").iter().any(|one| one["unknown_cause"].as_str().unwrap().contains("password")), "{document:#}");
+    assert!(
+        of("dataset").iter().any(|one| one["unknown_cause"].as_str().unwrap().contains("password")),
+        "{document:#}"
+    );
     assert_eq!(document["status"], "completed");
     // A closed port is measured: that is a problem, not an unknown.
     let problems = document["problems"].as_array().unwrap();

@@ -27,7 +27,6 @@ pub struct Finished {
 
 impl Finished {
     /// Panics with everything it printed unless it ended with 0.
-    #[must_use]
     pub fn succeeded(self) -> Self {
         assert_eq!(self.code, 0, "\n--- stdout\n{}\n--- stderr\n{}", self.stdout, self.stderr);
         self

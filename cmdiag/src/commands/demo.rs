@@ -104,13 +104,23 @@ async fn print_problems(platform: &Platform, deployment: DeploymentId, ended: &E
     let open = findings::read(platform, Some(&deployment.to_string()), false, 500).await?;
     let seen = diagnose::problems(platform, ended.run).await?;
     for one in &seen {
-        let finding = open.iter().find(|finding| (&finding.check_code, &finding.resource) == (&one.check, &one.resource));
+        let finding =
+            open.iter().find(|finding| (&finding.check_code, &finding.resource) == (&one.check, &one.resource));
         match finding {
             Some(finding) => output::line(&format!("{}\n", findings::describe(finding)))?,
-            None => output::line(&format!("{} {} {}: {}\n", output::coloured(&one.outcome), one.check, one.resource, one.said))?,
+            None => output::line(&format!(
+                "{} {} {}: {}\n",
+                output::coloured(&one.outcome),
+                one.check,
+                one.resource,
+                one.said
+            ))?,
         }
     }
-    Ok(seen.into_iter().map(|one| SeenFinding { check: one.check, resource: one.resource, outcome: one.outcome }).collect())
+    Ok(seen
+        .into_iter()
+        .map(|one| SeenFinding { check: one.check, resource: one.resource, outcome: one.outcome })
+        .collect())
 }
 
 fn print_score(score: &Score, planted: usize) -> Result<()> {
@@ -124,7 +134,13 @@ fn print_score(score: &Score, planted: usize) -> Result<()> {
         output::line(&format!("  {}: {name}", output::coloured("missed")))?;
     }
     for finding in &score.false_findings {
-        output::line(&format!("  {}: {} on {} ({})", output::coloured("false"), finding.check, finding.resource, finding.outcome))?;
+        output::line(&format!(
+            "  {}: {} on {} ({})",
+            output::coloured("false"),
+            finding.check,
+            finding.resource,
+            finding.outcome
+        ))?;
     }
     Ok(())
 }

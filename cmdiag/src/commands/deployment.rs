@@ -99,7 +99,8 @@ async fn show(platform: &Platform, format: Format, name: &str) -> Result<()> {
     ))?;
     output::list(format, &["component", "kind", "settings"], &deployment.components, |component| {
         let kind = serde_json::to_value(component.kind).ok().and_then(|kind| kind.as_str().map(str::to_owned));
-        let settings: Vec<String> = component.settings.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+        let settings: Vec<String> =
+            component.settings.iter().map(|(name, value)| format!("{name} = {value}")).collect();
         vec![component.name.to_string(), kind.unwrap_or_default(), settings.join("\n")]
     })?;
     if deployment.overrides.is_empty() {

@@ -177,20 +177,26 @@ pub async fn problems(platform: &Platform, run: RunId) -> Result<Vec<Problem>> {
     let mut problems = Vec::new();
     for result in results.items {
         if result.outcome == Outcome::Unknown {
-            problems.push((Outcome::Unknown, Problem {
-                check: result.check_code.clone(),
-                resource: result.component.clone(),
-                outcome: Outcome::Unknown.to_string(),
-                said: result.unknown_cause.unwrap_or_default(),
-            }));
+            problems.push((
+                Outcome::Unknown,
+                Problem {
+                    check: result.check_code.clone(),
+                    resource: result.component.clone(),
+                    outcome: Outcome::Unknown.to_string(),
+                    said: result.unknown_cause.unwrap_or_default(),
+                },
+            ));
         }
         for seen in result.observations {
-            problems.push((seen.outcome, Problem {
-                check: result.check_code.clone(),
-                resource: seen.resource.to_string(),
-                outcome: seen.outcome.to_string(),
-                said: seen.symptom,
-            }));
+            problems.push((
+                seen.outcome,
+                Problem {
+                    check: result.check_code.clone(),
+                    resource: seen.resource.to_string(),
+                    outcome: seen.outcome.to_string(),
+                    said: seen.symptom,
+                },
+            ));
         }
     }
     problems.sort_by_key(|(outcome, problem)| (std::cmp::Reverse(outcome.rank()), problem.check.clone()));

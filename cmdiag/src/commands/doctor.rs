@@ -112,7 +112,9 @@ async fn address(config: &Config) -> Line {
     let address = config.server.listen.map_or_else(|| DEFAULT_LISTEN.to_owned(), |address| address.to_string());
     match tokio::net::TcpListener::bind(&address).await {
         Ok(_) => Line::ok("API address", format!("{address} is free")),
-        Err(error) => Line::note("API address", format!("{address}: {error}"), "perhaps `cmdiag serve` is running already"),
+        Err(error) => {
+            Line::note("API address", format!("{address}: {error}"), "perhaps `cmdiag serve` is running already")
+        }
     }
 }
 
@@ -121,7 +123,9 @@ async fn database(servers: &Servers) -> Vec<Line> {
     let asked = tokio::time::timeout(BOUND, ask(url)).await.context("no answer within 20 s").and_then(|answer| answer);
     let facts = match asked {
         Ok(facts) => facts,
-        Err(error) => return vec![Line::wrong("database", format!("{error:#}"), "is the server up, the password right?")],
+        Err(error) => {
+            return vec![Line::wrong("database", format!("{error:#}"), "is the server up, the password right?")];
+        }
     };
     let mut lines = vec![];
     let version = facts.version / 10_000;

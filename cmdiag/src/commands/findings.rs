@@ -52,17 +52,22 @@ pub async fn read(platform: &Platform, deployment: Option<&str>, all: bool, limi
 }
 
 fn print_table(format: Format, findings: &[FindingView]) -> Result<()> {
-    output::list(format, &["finding", "severity", "status", "check", "resource", "symptom", "seen"], findings, |finding| {
-        vec![
-            finding.id.to_string()[..8].to_owned(),
-            output::coloured(finding.severity.as_str()),
-            status(finding),
-            finding.check_code.clone(),
-            finding.resource.clone(),
-            finding.symptom.clone(),
-            format!("{}×", finding.occurrences),
-        ]
-    })
+    output::list(
+        format,
+        &["finding", "severity", "status", "check", "resource", "symptom", "seen"],
+        findings,
+        |finding| {
+            vec![
+                finding.id.to_string()[..8].to_owned(),
+                output::coloured(finding.severity.as_str()),
+                status(finding),
+                finding.check_code.clone(),
+                finding.resource.clone(),
+                finding.symptom.clone(),
+                format!("{}×", finding.occurrences),
+            ]
+        },
+    )
 }
 
 fn status(finding: &FindingView) -> String {

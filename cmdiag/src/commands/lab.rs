@@ -96,7 +96,8 @@ async fn down(config: &Config) -> Result<()> {
     }
     let pid_file = folder(config).join("up.pid");
     let text = std::fs::read_to_string(&pid_file).context("the lab is up, but not by `cmdiag lab up`")?;
-    let pid = text.trim().parse().ok().and_then(Pid::from_raw).ok_or_else(|| anyhow!("the lab's pid file is damaged"))?;
+    let pid =
+        text.trim().parse().ok().and_then(Pid::from_raw).ok_or_else(|| anyhow!("the lab's pid file is damaged"))?;
     kill_process(pid, Signal::TERM).context("stop the lab")?;
     for _ in 0..600 {
         if !handle.is_up()? {
@@ -108,7 +109,8 @@ async fn down(config: &Config) -> Result<()> {
 }
 
 fn list(config: &Config, format: Format) -> Result<()> {
-    let planted = LabHandle::open(folder(config)).ok().and_then(|handle| lab::planted(&handle).ok()).unwrap_or_default();
+    let planted =
+        LabHandle::open(folder(config)).ok().and_then(|handle| lab::planted(&handle).ok()).unwrap_or_default();
     let rows: Vec<serde_json::Value> = lab::faults()
         .iter()
         .map(|fault| {
@@ -174,7 +176,8 @@ fn describe(config: &Config) -> Result<()> {
 pub fn deployment_file(description: &LabDescription) -> Result<DeploymentFile> {
     let component = |part: &lab::LabComponent| {
         let kind = serde_json::from_value(serde_json::Value::String(part.kind.clone()));
-        let secrets = part.secrets.iter().map(|(purpose, SecretPlace::File(path))| (purpose.clone(), format!("file:{path}")));
+        let secrets =
+            part.secrets.iter().map(|(purpose, SecretPlace::File(path))| (purpose.clone(), format!("file:{path}")));
         Ok(ComponentEntry {
             name: part.name.parse()?,
             kind: kind.with_context(|| format!("component kind {}", part.kind))?,

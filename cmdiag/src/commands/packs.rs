@@ -85,7 +85,11 @@ fn validate(packs: &Packs) -> Result<ExitCode> {
     }
     let checks = packs.checks().count();
     let cases: usize = packs.checks().map(|check| check.cases.len()).sum();
-    output::line(&format!("{checks} checks in {} packs, {cases} cases, {} failed", packs.packs().count(), failures.len()))?;
+    output::line(&format!(
+        "{checks} checks in {} packs, {cases} cases, {} failed",
+        packs.packs().count(),
+        failures.len()
+    ))?;
     Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

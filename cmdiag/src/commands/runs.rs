@@ -15,7 +15,8 @@ pub async fn run(platform: &Platform, format: Format, deployment: Option<&str>, 
     };
     let filter = RunFilter { tenant: Some(platform.tenant.to_string()), deployment, ..RunFilter::default() };
     let page = platform.queries.runs(&filter, &PageRequest::first(i64::from(limit))).await?;
-    let header = ["run", "requested", "profile", "status", "done", "outcome", "ok", "warn", "crit", "unknown", "seconds"];
+    let header =
+        ["run", "requested", "profile", "status", "done", "outcome", "ok", "warn", "crit", "unknown", "seconds"];
     output::list(format, &header, &page.items, row)
 }
 

@@ -71,12 +71,7 @@ impl Served {
 }
 
 /// Starts the API. `any_port`: where the default address is taken, a free one will do.
-pub async fn listen(
-    platform: &Platform,
-    roles: &Roles,
-    address: Option<SocketAddr>,
-    any_port: bool,
-) -> Result<Served> {
+pub async fn listen(platform: &Platform, roles: &Roles, address: Option<SocketAddr>, any_port: bool) -> Result<Served> {
     let configured = address.or(platform.config.server.listen);
     let listener = match configured {
         Some(address) => bind(address).await?,

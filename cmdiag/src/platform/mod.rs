@@ -65,7 +65,9 @@ impl Platform {
             require_migrated(url).await?;
         }
         let pool = pool(url, config.database.max_connections)?;
-        let log = PostgresEventLog::connect(pool.clone(), PostgresLogOptions::default()).await.context("open the event log")?;
+        let log = PostgresEventLog::connect(pool.clone(), PostgresLogOptions::default())
+            .await
+            .context("open the event log")?;
         let log: Arc<dyn EventLog> = log;
         let cancel = CancellationToken::new();
         let feed = LiveFeed::start(Arc::clone(&log), cancel.clone());
@@ -106,7 +108,8 @@ pub fn load_packs(config: &Config) -> Result<Packs> {
 fn pool(url: &str, connections: u32) -> Result<PgPool> {
     let timeout = STATEMENT_TIMEOUT.as_millis().to_string();
     let options = migrations::connect_options(url).context("the database's URL")?;
-    let options = options.options([("statement_timeout", timeout), ("idle_in_transaction_session_timeout", "60000".into())]);
+    let options =
+        options.options([("statement_timeout", timeout), ("idle_in_transaction_session_timeout", "60000".into())]);
     Ok(PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(Duration::from_secs(5))

@@ -110,8 +110,7 @@ impl Roles {
         let options = WorkerPoolOptions { concurrency: platform.config.engine.workers, ..WorkerPoolOptions::default() };
         let bus = (*platform.bus).clone();
         let feed = Arc::clone(&platform.feed);
-        let workers =
-            WorkerPool::start(options, runner, Arc::clone(&queue), bus, feed, clock, self.cancel.clone());
+        let workers = WorkerPool::start(options, runner, Arc::clone(&queue), bus, feed, clock, self.cancel.clone());
         let (sender, depth) = watch::channel(None);
         let cancel = self.cancel.clone();
         let asking = tokio::spawn(async move {
