@@ -68,8 +68,10 @@ pub fn describe(
     ];
     components.push(component("events", "event-processor", events));
     components.push(component("host", "host", vec![("path", text(folders.root()))]));
-    if let Some(url) = &options.redis_url {
-        components.push(cache(folders, url)?);
+    match &options.redis_url {
+        Some(url) => components.push(cache(folders, url)?),
+        // What an earlier start was given is not there any more.
+        None => drop(std::fs::remove_file(redis::url_file(folders))),
     }
     Ok(LabDescription {
         name: "content-manager-lab".to_owned(),

@@ -144,7 +144,14 @@ pub(crate) async fn refresh_planted(handle: &LabHandle) -> Result<(), LabError> 
     for (name, planted) in journal::read(handle.folders())? {
         if let (Some(refresh), true) = (fault(&name)?.refresh, planted.complete) {
             let mut context = FaultContext::again(handle, &name, planted);
-            refresh(&mut context).await?;
+            // One fault that can not be kept up must not keep the others, or the lab, from coming up.
+            if let Err(error) = refresh(&mut context).await {
+                tracing::warn!(
+                    fault = name,
+                    error = crate::with_causes(&error),
+                    "a planted fault could not be kept up"
+                );
+            }
         }
     }
     Ok(())

@@ -11,8 +11,8 @@
 //!
 //! | path | what |
 //! |---|---|
-//! | `stores/<component>/D1/<store number>/<000…>/<resid>` | documents; `resid` is the file's name, unique in its store |
-//! | `config/<wgs>/TRIMConfig.tcfg`, `config/admin/…` | `TRIMConfig` with `version`, `guid`, `adminVersion`; `Processor`s |
+//! | `stores/<component>/D1/<store number>/<000…>/<resid>` | documents; `resid` is the file's name |
+//! | `config/<wgs>/TRIMConfig.tcfg` | `TRIMConfig` with `version`, `guid`, `adminVersion`; its `Processor`s |
 //! | `logs/<wgs>/TRIMWorkgroup_YYYY_MM_DD.log`, `LDAP_YYYY_MM_DD.log` | of each workgroup server, local time |
 //! | `logs/events/TRIMEvent_D1_YYYY_MM_DD.log`, `LDAP_…` | of the event processors |
 //! | `logs/web/log-file.txt` | of the web tier (log4net) |

@@ -109,10 +109,14 @@ pub async fn make_schema(pool: &PgPool, roles: &Roles) -> Result<(), LabError> {
 /// Sessions report what they changed with a delay, and a late report would make fresh statistics look stale. So what
 /// was changed before must have been changed through the same connection: `pool` has only one.
 pub async fn vacuum(pool: &PgPool, tables: &[&str]) -> Result<(), LabError> {
-    let failed = LabError::db("report its changes");
-    sqlx::raw_sql(REPORT_NOW).execute(pool).await.map_err(failed)?;
+    report_changes(pool).await?;
     let statement = format!("VACUUM (ANALYZE) {}", tables.join(", "));
     sqlx::query(&statement).execute(pool).await.map_err(LabError::db("vacuum and analyse")).map(drop)
+}
+
+/// Has the pool's one session report what it changed, so that an ANALYZE that follows comes after it.
+pub async fn report_changes(pool: &PgPool) -> Result<(), LabError> {
+    sqlx::raw_sql(REPORT_NOW).execute(pool).await.map_err(LabError::db("report its changes")).map(drop)
 }
 
 /// Servers before version 15 have no such function, and nothing to be told by it.

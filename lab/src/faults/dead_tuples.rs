@@ -1,6 +1,7 @@
 //! Failure mode 34: dead rows that no vacuum removes.
 
 use crate::context::FaultContext;
+use crate::database::report_changes;
 use crate::error::LabError;
 use crate::fault::{Fault, may, must};
 use std::time::Duration;
@@ -23,20 +24,28 @@ async fn inject(context: &mut FaultContext<'_>) -> Result<(), LabError> {
     let statement = "INSERT INTO tsexfieldv SELECT $1 + n, 1 + n % 400, 1, 'double' FROM generate_series(0, $2 - 1) n";
     context.insert(("tsexfieldv", "uri"), count, statement).await?;
     let pool = context.db().await?;
-    // ANALYZE counts the dead rows, so that statistics are right and only the dead rows are wrong.
-    for statement in [format!("DELETE FROM tsexfieldv WHERE uri >= {keys}"), "ANALYZE tsexfieldv".to_owned()] {
-        sqlx::query(&statement).execute(pool).await.map_err(LabError::db("make dead rows"))?;
-    }
+    sqlx::query("DELETE FROM tsexfieldv WHERE uri >= $1")
+        .bind(keys)
+        .execute(pool)
+        .await
+        .map_err(LabError::db("make dead rows"))?;
+    analyse(context).await?;
     context.wait_for_statistics("tsexfieldv", DEAD).await
 }
 
 /// A server that crashed has forgotten its counters; the dead rows are still there to be counted.
 async fn refresh(context: &mut FaultContext<'_>) -> Result<(), LabError> {
     if !context.statistics_show("tsexfieldv", DEAD, Duration::ZERO).await? {
-        let analysed = sqlx::query("ANALYZE tsexfieldv").execute(context.db().await?).await;
-        analysed.map_err(LabError::db("count dead rows again"))?;
+        analyse(context).await?;
     }
     Ok(())
+}
+
+/// Counts the dead rows, so that the statistics are right and only the dead rows are wrong.
+async fn analyse(context: &FaultContext<'_>) -> Result<(), LabError> {
+    let pool = context.db().await?;
+    report_changes(pool).await?;
+    sqlx::query("ANALYZE tsexfieldv").execute(pool).await.map_err(LabError::db("count dead rows")).map(drop)
 }
 
 const DEAD: &str = "n_dead_tup > 5000 AND n_dead_tup > n_live_tup";

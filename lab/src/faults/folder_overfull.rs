@@ -26,7 +26,8 @@ async fn inject(context: &mut FaultContext<'_>) -> Result<(), LabError> {
     // The dataset works the hashes out by itself, from the same text as is in the files.
     let statement = "INSERT INTO tserecvsn
         SELECT $1 + n, (SELECT min(uri) FROM tsrecelec WHERE restore = 1),
-               'OVERFULL' || lpad(n::text, 6, '0') || '.TXT', 1, octet_length(text), encode(sha256(convert_to(text, 'UTF8')), 'hex')
+               'OVERFULL' || lpad(n::text, 6, '0') || '.TXT', 1, octet_length(text),
+               encode(sha256(convert_to(text, 'UTF8')), 'hex')
         FROM (SELECT n, 'DOUBLE: revision ' || n || ' of the fault folder-overfull.' AS text
               FROM generate_series(0, $2 - 1) n) texts";
     context.insert(("tserecvsn", "uri"), count, statement).await?;

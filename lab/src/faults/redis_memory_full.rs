@@ -14,7 +14,7 @@ pub const FAULT: Fault = Fault {
     expects: &[must("REDIS-MEMORY", ""), may("REDIS-EVICTIONS"), may("REDIS-REJECTED")],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
-    refresh: None,
+    refresh: Some(|context| Box::pin(refresh(context))),
 };
 
 async fn inject(context: &mut FaultContext<'_>) -> Result<(), LabError> {
@@ -22,4 +22,9 @@ async fn inject(context: &mut FaultContext<'_>) -> Result<(), LabError> {
     context.set_redis("maxmemory-policy", "noeviction").await?;
     // In whole percent: 97.
     context.set_redis("maxmemory", &(used * 100 / 97).to_string()).await
+}
+
+/// A Redis server that was started anew has forgotten its limit.
+async fn refresh(context: &mut FaultContext<'_>) -> Result<(), LabError> {
+    if redis::get_setting(context.folders(), "maxmemory").await? == "0" { inject(context).await } else { Ok(()) }
 }
