@@ -1,7 +1,7 @@
 //! The event log on PostgreSQL: group commit at an optimistic end of the log (see `docs/adr`).
 //!
-//! Read in this order: [`writer`](self) (the one task that writes), `statement` (the one statement), `judge` (who
-//! lost), `read`, `wake` (other processes).
+//! Read in this order: `writer` (the one task that writes), `statement` (the one statement), `judge` (who lost), `read`,
+//! `wake` (other processes).
 //!
 //! Invariants. Position order is commit order: a position is only ever given out by who knows the one before it to be
 //! committed. Nothing is acknowledged before its commit. `newest` never runs ahead of a commit.
