@@ -1,7 +1,6 @@
 //! A run's progress on the terminal: a bar where somebody looks, plain lines elsewhere.
 
 use crate::output;
-use anyhow::Result;
 use domain::Outcome;
 use domain::diagnostic_run::CheckResult;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -74,13 +73,12 @@ impl Progress {
     }
 
     /// The run has ended.
-    pub fn ended(&mut self, how: &str) -> Result<()> {
+    pub fn ended(&mut self, how: &str) {
         match self {
             Self::Bar(bar) => bar.finish_and_clear(),
             Self::Lines { .. } => eprintln_line(how),
             Self::Quiet => {}
         }
-        Ok(())
     }
 }
 

@@ -24,7 +24,7 @@ fn blocks(page: &str) -> Vec<Block> {
     for (number, line) in text.lines().enumerate() {
         match (&mut open, line.strip_prefix("```")) {
             (None, Some(language)) => {
-                open = Some(Block { language: language.to_owned(), text: String::new(), line: number + 1 })
+                open = Some(Block { language: language.to_owned(), text: String::new(), line: number + 1 });
             }
             (Some(_), Some(_)) => found.extend(open.take()),
             (Some(block), None) => {

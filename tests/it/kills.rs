@@ -17,12 +17,16 @@ const KILLS: usize = 50;
 
 /// Six hosts, so that a run has a few dozen quick checks.
 fn description() -> String {
+    use std::fmt::Write;
     let mut text = "name = \"Office\"\nproduct_version = \"24.3\"\n".to_owned();
     for number in 1..=6 {
-        text += &format!("[[component]]\nname = \"host-{number}\"\nkind = \"host\"\nsettings = {{ path = \"/\" }}\n");
-        text += &format!(
-            "[[component]]\nname = \"wgs-{number}\"\nkind = \"workgroup-server\"\nsettings = {{ host = \"127.0.0.1\", port = \"1\" }}\n"
-        );
+        write!(
+            text,
+            "[[component]]\nname = \"host-{number}\"\nkind = \"host\"\nsettings = {{ path = \"/\" }}\n\
+             [[component]]\nname = \"wgs-{number}\"\nkind = \"workgroup-server\"\n\
+             settings = {{ host = \"127.0.0.1\", port = \"1\" }}\n"
+        )
+        .unwrap();
     }
     text
 }

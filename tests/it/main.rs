@@ -1,5 +1,8 @@
 //! Whole-system tests: the layout's rules, and the platform as its users see it.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(clippy::case_sensitive_file_extension_comparisons, reason = "git's names are as written")]
+
 mod command_line;
 mod demo;
 mod documentation;

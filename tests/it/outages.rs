@@ -64,9 +64,9 @@ async fn the_database_stops_and_returns() {
     for round in 0..6 {
         // Stopped in good order, killed, stopped …
         if round % 2 == 0 {
-            postgres.stop().await
+            postgres.stop().await;
         } else {
-            postgres.kill().await.unwrap()
+            postgres.kill().await.unwrap();
         }
         let variables = json!({ "id": deployment, "key": format!("while-away-{round}") });
         let (status, retry, body) = graphql(&client, &serving, REQUEST_RUN, variables.clone()).await;

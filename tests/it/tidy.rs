@@ -126,7 +126,6 @@ fn functions(text: &str) -> Vec<(usize, String, usize)> {
     for (start, line) in lines.iter().enumerate() {
         let indent = line.len() - line.trim_start().len();
         let mut words = line
-            .trim_start()
             .split_whitespace()
             .skip_while(|word| word.starts_with("pub") || ["async", "const", "unsafe", "extern"].contains(word));
         if words.next() != Some("fn") {

@@ -1,5 +1,7 @@
 //! What the whole-system tests share: the real binary, run as a user runs it, on private servers and in folders of its own.
 
+#![expect(clippy::expect_used, reason = "a test's set-up fails by panicking")]
+
 mod program;
 mod serving;
 

@@ -27,6 +27,7 @@ pub struct Finished {
 
 impl Finished {
     /// Panics with everything it printed unless it ended with 0.
+    #[expect(clippy::return_self_not_must_use, reason = "often only that it succeeded is of interest")]
     pub fn succeeded(self) -> Self {
         assert_eq!(self.code, 0, "\n--- stdout\n{}\n--- stderr\n{}", self.stdout, self.stderr);
         self
@@ -82,7 +83,7 @@ impl Cmdiag {
     pub async fn run_within(&self, bound: Duration, arguments: &[&str]) -> Finished {
         let output = tokio::time::timeout(bound, self.command(arguments).output()).await;
         let output = output.unwrap_or_else(|_| panic!("cmdiag {arguments:?} took over {bound:?}"));
-        finished(output.expect("cmdiag runs"))
+        finished(&output.expect("cmdiag runs"))
     }
 
     /// Runs to the end, at most two minutes.
@@ -96,7 +97,7 @@ impl Cmdiag {
     }
 }
 
-fn finished(output: Output) -> Finished {
+fn finished(output: &Output) -> Finished {
     Finished {
         code: output.status.code().unwrap_or(255),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

@@ -109,7 +109,7 @@ async fn follow(
     let stream = StreamId::new(domain::any_event::DIAGNOSTIC_RUN, &run.to_string());
     let mut events = platform.feed.subscribe_stream(stream, StreamVersion(0));
     loop {
-        for event in events.next().await.context("follow the run")?.iter() {
+        for event in &*events.next().await.context("follow the run")? {
             let AnyEvent::Run(what) = event.decode()? else { continue };
             let ended = |how, outcome, tally, reason, at: chrono::DateTime<Utc>| Ended {
                 run,
@@ -138,7 +138,7 @@ async fn follow(
                 }
                 RunEvent::RunFailed { reason, tally, at, .. } => ended("failed", None, tally, Some(reason), at),
             };
-            progress.ended(&format!("{} after {:.1} s", ended.how, ended.took.num_milliseconds() as f64 / 1000.0))?;
+            progress.ended(&format!("{} after {:.1} s", ended.how, ended.took.num_milliseconds() as f64 / 1000.0));
             return Ok(ended);
         }
     }

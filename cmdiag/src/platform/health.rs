@@ -174,7 +174,7 @@ impl Parts {
     }
 
     fn engine_samples(&self, samples: &mut Vec<Sample>) {
-        if let Some(depth) = self.statuses.depth.as_ref().and_then(|depth| depth.borrow().clone()) {
+        if let Some(depth) = self.statuses.depth.as_ref().and_then(|depth| *depth.borrow()) {
             samples.push(gauge("cmdiag_queue_waiting", "Checks that wait", depth.waiting as f64));
             samples.push(gauge("cmdiag_queue_leased", "Checks that workers hold", depth.leased as f64));
             samples.push(gauge("cmdiag_queue_runs", "Runs with open checks", depth.runs as f64));
