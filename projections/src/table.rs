@@ -5,6 +5,9 @@ use sqlx::PgConnection;
 use std::borrow::Cow;
 use std::hash::Hash;
 
+/// Rows by key, as far as there are some.
+pub type Loading<'a, K, R> = BoxFuture<'a, Result<Vec<(K, R)>, sqlx::Error>>;
+
 /// A table whose rows are read and written whole, by key.
 pub trait Table: Send + 'static {
     /// What a row is found by.
@@ -16,10 +19,7 @@ pub trait Table: Send + 'static {
     const NAME: &'static str;
 
     /// The rows with these keys, as far as there are some.
-    fn load<'a>(
-        db: &'a mut PgConnection,
-        keys: &'a [Self::Key],
-    ) -> BoxFuture<'a, Result<Vec<(Self::Key, Self::Row)>, sqlx::Error>>;
+    fn load<'a>(db: &'a mut PgConnection, keys: &'a [Self::Key]) -> Loading<'a, Self::Key, Self::Row>;
 
     /// Writes rows, each with its own key, over what was there.
     fn save<'a>(db: &'a mut PgConnection, rows: &'a [&'a Self::Row]) -> BoxFuture<'a, Result<(), sqlx::Error>>;

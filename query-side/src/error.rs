@@ -34,7 +34,7 @@ pub enum QueryError {
 
 impl From<sqlx::Error> for QueryError {
     fn from(error: sqlx::Error) -> Self {
-        let code = error.as_database_error().and_then(|error| error.code().map(|code| code.into_owned()));
+        let code = error.as_database_error().and_then(|error| error.code().map(std::borrow::Cow::into_owned));
         match (&error, code.as_deref()) {
             // query_canceled: the statement timeout.
             (_, Some("57014")) => Self::TimedOut,

@@ -14,6 +14,9 @@ pub mod queries;
 pub mod views;
 pub mod wait;
 
+#[cfg(test)]
+mod plans;
+
 pub use cache::{Cache, CacheFigures, CacheOptions};
 pub use error::QueryError;
 pub use loaders::{

@@ -59,12 +59,12 @@ pub(crate) async fn wait_for(
             return Err(late(position, &reached));
         }
         let until = deadline.min(now + pause);
-        let watched: Vec<&str> = reached.keys().copied().filter(|name| watches.contains_key(*name)).collect();
+        let ours: Vec<&str> = reached.keys().copied().filter(|name| watches.contains_key(*name)).collect();
         // A watch that this process does not feed just now (another process projects) never answers: so the checkpoints
         // are looked at all the same, only less often.
-        let all_watched = watched.len() == reached.len();
-        let patience = if all_watched { deadline.min(now + POLL_MOST) } else { until };
-        if changed(watches, &watched, position, patience).await && all_watched {
+        let all_ours = ours.len() == reached.len();
+        let patience = if all_ours { deadline.min(now + POLL_MOST) } else { until };
+        if changed(watches, &ours, position, patience).await && all_ours {
             continue;
         }
         if Instant::now() < deadline {

@@ -4,7 +4,7 @@ use super::{ROWS_REMEMBERED, begun};
 use crate::decoded::Decoded;
 use crate::projection::{ApplyError, Projection};
 use crate::rows::Rows;
-use crate::table::{Existing, Table, clean, clean_json, columns, select_list};
+use crate::table::{Existing, Loading, Table, clean, clean_json, columns, select_list};
 use chrono::{DateTime, Utc};
 use domain::RunId;
 use domain::any_event::{AnyEvent, FINDING};
@@ -278,10 +278,7 @@ impl Table for FindingTable {
     type Row = FindingRow;
     const NAME: &'static str = "view_findings";
 
-    fn load<'a>(
-        db: &'a mut PgConnection,
-        keys: &'a [Uuid],
-    ) -> BoxFuture<'a, Result<Vec<(Uuid, FindingRow)>, sqlx::Error>> {
+    fn load<'a>(db: &'a mut PgConnection, keys: &'a [Uuid]) -> Loading<'a, Uuid, FindingRow> {
         static SQL: LazyLock<String> =
             LazyLock::new(|| format!("SELECT {} FROM view_findings WHERE id = ANY($1)", select_list(COLUMNS)));
         Box::pin(async move {

@@ -4,7 +4,7 @@ use super::{ROWS_REMEMBERED, begun};
 use crate::decoded::Decoded;
 use crate::projection::{ApplyError, Projection};
 use crate::rows::Rows;
-use crate::table::{Existing, Table, clean, columns, select_list};
+use crate::table::{Existing, Loading, Table, clean, columns, select_list};
 use chrono::{DateTime, Utc};
 use domain::any_event::{AnyEvent, DIAGNOSTIC_RUN};
 use domain::diagnostic_run::{CheckResult, Priority, RunEvent, Tally};
@@ -233,7 +233,7 @@ impl Table for RunTable {
     type Row = RunRow;
     const NAME: &'static str = "view_runs";
 
-    fn load<'a>(db: &'a mut PgConnection, keys: &'a [Uuid]) -> BoxFuture<'a, Result<Vec<(Uuid, RunRow)>, sqlx::Error>> {
+    fn load<'a>(db: &'a mut PgConnection, keys: &'a [Uuid]) -> Loading<'a, Uuid, RunRow> {
         static SQL: LazyLock<String> =
             LazyLock::new(|| format!("SELECT {} FROM view_runs WHERE id = ANY($1)", select_list(COLUMNS)));
         Box::pin(async move {

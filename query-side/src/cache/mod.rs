@@ -52,7 +52,7 @@ impl Default for CacheOptions {
     fn default() -> Self {
         Self {
             local_bytes: 32 << 20,
-            time_to_live: Duration::from_secs(60),
+            time_to_live: Duration::from_mins(1),
             remembered: 50_000,
             redis_url: None,
             redis_timeout: Duration::from_millis(5),
@@ -165,8 +165,9 @@ impl Cache {
             .weigher(|_, entry: &Entry| entry.bytes)
             .time_to_live(options.time_to_live)
             .build();
-        let shared = options.redis_url.as_ref().map(|url| SharedCache::start(url, &options, pool, cancel));
-        Self(Some(Arc::new(Inner { local, shared, freshness, counters: Counters::default(), now: options.now })))
+        let now = options.now;
+        let shared = options.redis_url.is_some().then(|| SharedCache::start(options, pool, cancel));
+        Self(Some(Arc::new(Inner { local, shared, freshness, counters: Counters::default(), now })))
     }
 
     /// What it did so far.

@@ -59,7 +59,7 @@ struct Incoming<T> {
 }
 
 impl SharedCache {
-    pub(super) fn start(url: &str, options: &CacheOptions, pool: PgPool, cancel: &CancellationToken) -> Self {
+    pub(super) fn start(options: CacheOptions, pool: PgPool, cancel: &CancellationToken) -> Self {
         let link = Arc::new(Link {
             connection: Mutex::new(None),
             paused_until: Mutex::new(None),
@@ -67,7 +67,8 @@ impl SharedCache {
             timeout: options.redis_timeout,
             pause: options.redis_pause,
         });
-        tokio::spawn(connect(Arc::clone(&link), url.to_owned(), pool, cancel.clone()));
+        let url = options.redis_url.unwrap_or_default();
+        tokio::spawn(connect(Arc::clone(&link), url, pool, cancel.clone()));
         Self { link, writes: Arc::new(Semaphore::new(WRITES_MAX)), time_to_live: options.time_to_live }
     }
 

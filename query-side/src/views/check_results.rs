@@ -127,7 +127,7 @@ pub(crate) fn over_time(
 /// Of several runs at once. `$1` run ids, `$2` how many of each.
 pub(crate) fn of_runs() -> String {
     format!(
-        "SELECT r.* FROM unnest($1::uuid[]) AS k(id) CROSS JOIN LATERAL ( \
+        "SELECT k.id AS of_id, r.* FROM unnest($1::uuid[]) AS k(id) CROSS JOIN LATERAL ( \
              SELECT {COLUMNS} FROM view_check_results v WHERE v.run_id = k.id \
              ORDER BY v.check_code, v.component LIMIT $2) r"
     )

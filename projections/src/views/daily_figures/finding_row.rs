@@ -1,7 +1,7 @@
 //! `view_daily_findings`: what is remembered of findings, for the events that do not repeat it.
 
 use super::VERSION;
-use crate::table::{Existing, Table, columns, select_list};
+use crate::table::{Existing, Loading, Table, columns, select_list};
 use chrono::{DateTime, Utc};
 use domain::finding::Sighting;
 use futures::future::BoxFuture;
@@ -52,10 +52,7 @@ impl Table for FindingTable {
     type Row = FindingRow;
     const NAME: &'static str = "view_daily_findings";
 
-    fn load<'a>(
-        db: &'a mut PgConnection,
-        keys: &'a [Uuid],
-    ) -> BoxFuture<'a, Result<Vec<(Uuid, FindingRow)>, sqlx::Error>> {
+    fn load<'a>(db: &'a mut PgConnection, keys: &'a [Uuid]) -> Loading<'a, Uuid, FindingRow> {
         static SQL: LazyLock<String> = LazyLock::new(|| {
             format!("SELECT {} FROM view_daily_findings WHERE finding_id = ANY($1)", select_list(COLUMNS))
         });

@@ -4,7 +4,7 @@ use super::VERSION;
 use super::finding_row::CountsAs;
 use crate::decoded::Decoded;
 use crate::projection::ApplyError;
-use crate::table::{Existing, Table, clean, clean_json, columns, select_list};
+use crate::table::{Existing, Loading, Table, clean, clean_json, columns, select_list};
 use chrono::{DateTime, Utc};
 use domain::deployment::{Component, DeploymentEvent, MaintenanceWindow};
 use domain::diagnostic_run::{RunEvent, Tally};
@@ -222,10 +222,7 @@ impl Table for DeploymentTable {
     type Row = DeploymentRow;
     const NAME: &'static str = "view_deployments";
 
-    fn load<'a>(
-        db: &'a mut PgConnection,
-        keys: &'a [Uuid],
-    ) -> BoxFuture<'a, Result<Vec<(Uuid, DeploymentRow)>, sqlx::Error>> {
+    fn load<'a>(db: &'a mut PgConnection, keys: &'a [Uuid]) -> Loading<'a, Uuid, DeploymentRow> {
         static SQL: LazyLock<String> = LazyLock::new(|| {
             let list = select_list(COLUMNS).replace("::text", "");
             format!("SELECT {list} FROM view_deployments WHERE id = ANY($1)")

@@ -3,7 +3,7 @@
 use super::VERSION;
 use crate::decoded::Decoded;
 use crate::projection::ApplyError;
-use crate::table::{Existing, Table, columns, select_list};
+use crate::table::{Existing, Loading, Table, columns, select_list};
 use chrono::{DateTime, Utc};
 use domain::Outcome;
 use domain::finding::FindingEvent;
@@ -112,10 +112,7 @@ impl Table for FindingTable {
     type Row = FindingRow;
     const NAME: &'static str = "view_deployment_findings";
 
-    fn load<'a>(
-        db: &'a mut PgConnection,
-        keys: &'a [Uuid],
-    ) -> BoxFuture<'a, Result<Vec<(Uuid, FindingRow)>, sqlx::Error>> {
+    fn load<'a>(db: &'a mut PgConnection, keys: &'a [Uuid]) -> Loading<'a, Uuid, FindingRow> {
         static SQL: LazyLock<String> = LazyLock::new(|| {
             format!("SELECT {} FROM view_deployment_findings WHERE finding_id = ANY($1)", select_list(COLUMNS))
         });

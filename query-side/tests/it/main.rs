@@ -1,0 +1,8 @@
+//! The queries against a real PostgreSQL, filled by the projections.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod caching;
+mod lists;
+mod support;
+mod waiting;
