@@ -1,7 +1,7 @@
 //! Measures deployments and judges what it measured.
 //!
-//! A [`pack`] declares checks as data ([`check`]); a [`probe`] measures; [`judge`] says what the measurement means, as a
-//! pure function. [`queue`] holds the work of all runs in PostgreSQL, [`worker`] takes it up and has it run by the
+//! A [`pack`] declares checks as data ([`check`]); a [`probe`] measures; [`judge`] says what the measurement means, as
+//! a pure function. [`queue`] holds the work of all runs in PostgreSQL, [`worker`] takes it up and has it run by the
 //! [`runner`]; measurements too large for an event go to the [`evidence`] store.
 //!
 //! What could not be measured is `Unknown` with its cause, never `Ok`.

@@ -10,7 +10,7 @@ use crate::probe::{Measurement, ProbeError, ProbeErrorKind, Probes, Target};
 use crate::queue::WorkItem;
 use crate::worker::CheckRunner;
 use chrono::{DateTime, Utc};
-use command_side::{Clock, CommandBus};
+use command_side::{Clock, CommandBus, trace};
 use domain::deployment::{Component, Deployment, DeploymentState};
 use domain::diagnostic_run::CheckResult;
 use domain::{DeploymentId, EvidenceHash};
@@ -90,9 +90,20 @@ impl ProbeRunner {
 impl CheckRunner for ProbeRunner {
     fn run(&self, item: WorkItem, cancel: CancellationToken) -> BoxFuture<'_, CheckResult> {
         let span = tracing::info_span!(
-            "check.run", run = %item.key.run, check = %item.key.check.check, component = %item.key.check.component
+            "check.run",
+            run = %item.key.run,
+            check = %item.key.check.check,
+            component = %item.key.check.component,
+            outcome = tracing::field::Empty,
         );
-        self.0.run(item, cancel).instrument(span).boxed()
+        trace::adopt(&span, item.traceparent.as_deref());
+        let ended = span.clone();
+        let run = async move {
+            let result = self.0.run(item, cancel).await;
+            ended.record("outcome", result.outcome.as_str());
+            result
+        };
+        run.instrument(span).boxed()
     }
 }
 

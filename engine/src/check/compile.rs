@@ -2,7 +2,9 @@
 
 use super::diagnostic::{CheckError, SourceFile, suggestion};
 use super::expression::Expression;
-use super::file::{Case, CaseExpectation, CaseFile, CheckFile, Empty, JudgeFile, OneOrMany, TextFile, ThresholdFile};
+use super::file::{
+    Case, CaseExpectation, CaseFile, CaseMeasurement, CheckFile, Empty, JudgeFile, OneOrMany, TextFile, ThresholdFile,
+};
 use super::parse::ProbeTable;
 use super::template::Templates;
 use super::{Check, JudgeRules, PROFILES, ProbePlan, ProbeSpec, Threshold, span_of_time};
@@ -18,7 +20,7 @@ use std::time::Duration;
 use toml::Spanned;
 
 /// How long a measurement may take where the file does not say, and at most.
-const TIMEOUT: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(600));
+const TIMEOUT: (Duration, Duration) = (Duration::from_secs(10), Duration::from_mins(10));
 const MAX_METRICS: usize = 16;
 
 pub(super) fn compile(
@@ -235,7 +237,7 @@ fn compile_case(case: CaseFile, line: usize) -> Result<Case, (String, String)> {
     let fail = |message: &str| Err((name.clone(), message.to_owned()));
     let outcome = Outcome::from(case.outcome);
     let measured = match (case.rows, case.error) {
-        (Some(rows), None) => Ok((rows, case.facts)),
+        (Some(rows), None) => Ok(CaseMeasurement { rows, facts: case.facts }),
         (None, Some(_)) if outcome != Outcome::Unknown => return fail("an error of the probe is always unknown"),
         (None, Some(error)) => Err(error),
         _ => return fail("needs either rows or error"),

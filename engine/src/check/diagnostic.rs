@@ -113,11 +113,9 @@ pub(crate) fn suggestion<S: AsRef<str>>(given: &str, known: &[S]) -> String {
         .map(|name| (strsim::damerau_levenshtein(given, name.as_ref()), name.as_ref()))
         .filter(|(distance, name)| *distance <= 2.max(name.len() / 3))
         .min();
-    match closest {
-        Some((_, name)) => format!("did you mean `{name}`?"),
-        None => {
-            let names: Vec<&str> = known.iter().map(AsRef::as_ref).collect();
-            format!("known are {}", names.join(", "))
-        }
+    if let Some((_, name)) = closest {
+        return format!("did you mean `{name}`?");
     }
+    let names: Vec<&str> = known.iter().map(AsRef::as_ref).collect();
+    format!("known are {}", names.join(", "))
 }

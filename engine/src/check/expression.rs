@@ -76,18 +76,18 @@ impl Expression {
     pub(crate) fn is_true(&self, scope: &Scope<'_>) -> Result<bool, ExpressionError> {
         let steps = (scope.rows.max(1) as u64).saturating_pow(self.nesting).saturating_mul(scope.evaluations as u64);
         if self.nesting > 0 && steps > MAX_STEPS {
-            return Err(self.error(format!("would take {steps} steps, more than {MAX_STEPS}")));
+            return Err(self.error(&format!("would take {steps} steps, more than {MAX_STEPS}")));
         }
         match self.program.execute(&scope.context) {
             Ok(Value::Bool(truth)) => Ok(truth),
-            Ok(other) => Err(self.error(format!("gave a {} and not true or false", other.type_of()))),
-            Err(error) => Err(self.error(error.to_string())),
+            Ok(other) => Err(self.error(&format!("gave a {} and not true or false", other.type_of()))),
+            Err(error) => Err(self.error(&error.to_string())),
         }
     }
 
-    fn error(&self, message: String) -> ExpressionError {
+    fn error(&self, message: &str) -> ExpressionError {
         let cut = |text: &str, max: usize| text.chars().take(max).collect::<String>();
-        ExpressionError { expression: cut(&self.text, 120), message: cut(&message, 300) }
+        ExpressionError { expression: cut(&self.text, 120), message: cut(message, 300) }
     }
 }
 

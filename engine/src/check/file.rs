@@ -67,8 +67,8 @@ pub enum Reversible {
     None,
 }
 
-/// The bounds of one column, as Nagios ranges: an alert if the value is outside (`80`, `5:`, `~:10`, `10:20`), or inside with
-/// `@` (`@10:20`).
+/// The bounds of one column, as Nagios ranges: an alert if the value is outside (`80`, `5:`, `~:10`, `10:20`), or
+/// inside with `@` (`@10:20`).
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ThresholdFile {
@@ -223,7 +223,7 @@ pub struct Case {
     /// The line of the file that it starts at.
     pub line: usize,
     /// What was measured, or why it could not be.
-    pub measured: Result<(Vec<Map<String, Value>>, Map<String, Value>), String>,
+    pub measured: Result<CaseMeasurement, String>,
     /// The component's name.
     pub component: String,
     /// The component's settings.
@@ -232,6 +232,15 @@ pub struct Case {
     pub now: chrono::DateTime<chrono::Utc>,
     /// What must come of it.
     pub expected: CaseExpectation,
+}
+
+/// What a case says was measured.
+#[derive(Debug, Clone)]
+pub struct CaseMeasurement {
+    /// The rows.
+    pub rows: Vec<Map<String, Value>>,
+    /// The facts.
+    pub facts: Map<String, Value>,
 }
 
 /// What must come of a case.

@@ -1,13 +1,14 @@
 //! Checks as data: one TOML file a check.
 //!
-//! [`file`] is the file as written, [`parse`] reads it, [`compile`] turns it into a [`Check`] in which every expression,
-//! template, range, regular expression and statement has been compiled; whatever is wrong is a [`CheckError`] that points
-//! into the file. What a file can not get wrong any more is judged by its own cases (`pack::cases`).
+//! [`file`] is the file as written, [`parse`] reads it, [`compile`] turns it into a [`Check`] in which every
+//! expression, template, range, regular expression and statement has been compiled; whatever is wrong is a
+//! [`CheckError`] that points into the file. What a file can not get wrong any more is judged by its own cases
+//! (`pack::cases`).
 //!
-//! Conditions are CEL over `row`, `rows`, `count`, `facts`, `settings`, `component`, `now` (seconds) and `limit`. CEL does
-//! not mix whole and decimal numbers in arithmetic: write `double(row.a) / double(row.b)`; comparisons may mix them.
-//! Settings are texts: `int(settings.port)`. A column that is missing, or null where a number is needed, makes the row
-//! `Unknown`, never `Ok`; `has(row.x)` and `row.x != null` ask first.
+//! Conditions are CEL over `row`, `rows`, `count`, `facts`, `settings`, `component`, `now` (seconds) and `limit`. CEL
+//! does not mix whole and decimal numbers in arithmetic: write `double(row.a) / double(row.b)`; comparisons may mix
+//! them. Settings are texts: `int(settings.port)`. A column that is missing, or null where a number is needed, makes
+//! the row `Unknown`, never `Ok`; `has(row.x)` and `row.x != null` ask first.
 //!
 //! Texts are minijinja templates over the same names, with two filters beside the usual ones: `bytes` (`1.5 GiB`) and
 //! `duration` (seconds as `2 h 5 min`).
@@ -16,6 +17,7 @@ mod compile;
 mod diagnostic;
 mod expression;
 mod file;
+mod log_keys;
 mod parse;
 mod probe_keys;
 mod product_version;
@@ -26,11 +28,10 @@ mod template;
 
 pub use diagnostic::CheckError;
 pub use expression::{Expression, ExpressionError};
-pub use file::{Case, CaseExpectation, Empty, Reversible};
+pub use file::{Case, CaseExpectation, CaseMeasurement, Empty, Reversible};
+pub use log_keys::{LogGrammar, LogSpec};
 pub use parse::parse_check;
-pub use probe_keys::{
-    AuditSpec, CommandSpec, HttpMethod, HttpSpec, LogGrammar, LogSpec, ProbeSpec, SqlSpec, StoreMode, StoreSpec,
-};
+pub use probe_keys::{AuditSpec, CommandSpec, HttpMethod, HttpSpec, ProbeSpec, SqlSpec, StoreMode, StoreSpec};
 pub use product_version::{ProductVersion, VersionRequirement};
 pub use schema::check_file_schema;
 pub use sql_text::SqlText;

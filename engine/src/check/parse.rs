@@ -21,12 +21,11 @@ pub fn parse_check(pack: &str, file: &str, text: &str) -> Result<Check, Vec<Chec
         return Err(errors.iter().map(|error| source.toml_error("", error)).collect());
     }
     let mut errors = Vec::new();
-    let probe = match document.get_mut().remove("probe") {
-        Some(probe) => read_probe(&source, probe).map_err(|error| errors.push(error)).ok(),
-        None => {
-            errors.push(source.error(Some("probe"), None, "is missing: how is it measured?"));
-            None
-        }
+    let probe = if let Some(probe) = document.get_mut().remove("probe") {
+        read_probe(&source, probe).map_err(|error| errors.push(*error)).ok()
+    } else {
+        errors.push(source.error(Some("probe"), None, "is missing: how is it measured?"));
+        None
     };
     let rest = CheckFile::deserialize(Deserializer::from(document));
     let rest = rest.map_err(|error| errors.push(source.toml_error("", &error))).ok();
@@ -43,32 +42,37 @@ pub(super) struct ProbeTable {
     pub(super) keys: ProbeFile,
 }
 
-fn read_probe(source: &SourceFile, mut probe: Spanned<DeValue<'_>>) -> Result<ProbeTable, CheckError> {
+fn read_probe(source: &SourceFile, mut probe: Spanned<DeValue<'_>>) -> Result<ProbeTable, Box<CheckError>> {
     let span = probe.span();
     let DeValue::Table(table) = probe.get_mut() else {
-        return Err(source.error(Some("probe"), Some(span), "is not a table"));
+        return Err(Box::new(source.error(Some("probe"), Some(span), "is not a table")));
     };
     let kind = take_text(source, table, "kind")?;
     let on = take_text(source, table, "on")?;
     let timeout = take_text(source, table, "timeout")?;
     let Some(kind) = kind else {
-        return Err(source.error(Some("probe.kind"), Some(span), format!("is missing: one of {}", KINDS.join(", "))));
+        let message = format!("is missing: one of {}", KINDS.join(", "));
+        return Err(Box::new(source.error(Some("probe.kind"), Some(span), message)));
     };
     match ProbeFile::read(kind.get_ref(), ValueDeserializer::from(probe)) {
         Some(Ok(keys)) => Ok(ProbeTable { on: on.map(Spanned::into_inner), timeout, keys }),
-        Some(Err(error)) => Err(source.toml_error("probe", &error)),
+        Some(Err(error)) => Err(Box::new(source.toml_error("probe", &error))),
         None => {
             let message = format!("there is no kind {:?}: {}", kind.get_ref(), suggestion(kind.get_ref(), &KINDS));
-            Err(source.error(Some("probe.kind"), Some(kind.span()), message))
+            Err(Box::new(source.error(Some("probe.kind"), Some(kind.span()), message)))
         }
     }
 }
 
-fn take_text(source: &SourceFile, table: &mut DeTable<'_>, key: &str) -> Result<Option<Spanned<String>>, CheckError> {
+fn take_text(
+    source: &SourceFile,
+    table: &mut DeTable<'_>,
+    key: &str,
+) -> Result<Option<Spanned<String>>, Box<CheckError>> {
     let Some(value) = table.remove(key) else { return Ok(None) };
     match value.get_ref().as_str() {
         Some(text) => Ok(Some(Spanned::new(value.span(), text.to_owned()))),
-        None => Err(source.error(Some(&format!("probe.{key}")), Some(value.span()), "is not a text")),
+        None => Err(Box::new(source.error(Some(&format!("probe.{key}")), Some(value.span()), "is not a text"))),
     }
 }
 

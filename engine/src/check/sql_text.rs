@@ -13,8 +13,8 @@ pub struct SqlText {
 const STARTS: [&str; 5] = ["select", "with", "show", "values", "table"];
 
 impl SqlText {
-    /// Finds the parameters and refuses what is not one measuring statement. The transaction is read-only all the same: this
-    /// only tells the author early.
+    /// Finds the parameters and refuses what is not one measuring statement. The transaction is read-only all the
+    /// same: this only tells the author early.
     pub fn parse(query: &str) -> Result<Self, String> {
         let trimmed = query.trim().trim_end_matches(';').trim_end();
         let mut parsed = Self { text: String::with_capacity(trimmed.len()), parameters: Vec::new() };
@@ -46,19 +46,19 @@ impl SqlText {
         }
         let name_length =
             rest[1..].bytes().take_while(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'_').count();
-        // An array slice such as [1:2] has a digit after the colon.
-        if name_length == 0 || rest.as_bytes()[1].is_ascii_digit() {
+        // The bounds of an array, as in [1:2] or [low:high], stand close on both sides of the colon.
+        let ends_a_value = |c: char| c.is_alphanumeric() || "_)]\"".contains(c);
+        let is_bound = rest.as_bytes().get(1).is_some_and(u8::is_ascii_digit) || self.text.ends_with(ends_a_value);
+        if name_length == 0 || is_bound {
             self.text.push(':');
             return 1;
         }
         let name = &rest[1..=name_length];
-        let number = match self.parameters.iter().position(|known| known == name) {
-            Some(index) => index + 1,
-            None => {
-                self.parameters.push(name.to_owned());
-                self.parameters.len()
-            }
-        };
+        let known = self.parameters.iter().position(|known| known == name);
+        let number = known.unwrap_or(self.parameters.len()) + 1;
+        if known.is_none() {
+            self.parameters.push(name.to_owned());
+        }
         self.text.push('$');
         self.text.push_str(&number.to_string());
         1 + name_length
@@ -110,10 +110,11 @@ mod tests {
 
     #[test]
     fn numbers_parameters_by_name() {
-        let sql =
-            SqlText::parse("SELECT a::text, b[1:2] FROM t WHERE s = :store_number AND (n = :n OR m = :store_number);");
+        let sql = SqlText::parse(
+            "SELECT a::text, b[1:2], c[1:n] FROM t WHERE s = :store_number AND (n = :n OR m = :store_number);",
+        );
         let sql = sql.unwrap();
-        assert_eq!(sql.text, "SELECT a::text, b[1:2] FROM t WHERE s = $1 AND (n = $2 OR m = $1)");
+        assert_eq!(sql.text, "SELECT a::text, b[1:2], c[1:n] FROM t WHERE s = $1 AND (n = $2 OR m = $1)");
         assert_eq!(sql.parameters, ["store_number", "n"]);
     }
 

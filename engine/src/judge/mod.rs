@@ -19,6 +19,7 @@ use domain::diagnostic_run::{CheckResult, Evidence, Observation};
 use domain::{Outcome, ResourceName};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
 use verdict::{Bench, Verdict};
 
 const MAX_SYMPTOM_CHARS: usize = 300;
@@ -135,18 +136,17 @@ impl<'a> Tally<'a> {
         match verdict {
             Verdict::Ignored | Verdict::Good => {}
             Verdict::Unknown(cause) => self.not_judged(cause),
-            Verdict::Bad(outcome) => match self.seen.get(&resource) {
-                // One resource is one finding: the worst of its rows speaks for it.
-                Some(&known) => {
+            // One resource is one finding: the worst of its rows speaks for it.
+            Verdict::Bad(outcome) => {
+                if let Some(&known) = self.seen.get(&resource) {
                     if outcome.rank() > self.bad[known].outcome.rank() {
                         self.bad[known] = Bad { resource, outcome, row };
                     }
-                }
-                None => {
+                } else {
                     self.seen.insert(resource.clone(), self.bad.len());
                     self.bad.push(Bad { resource, outcome, row });
                 }
-            },
+            }
         }
     }
 
@@ -203,10 +203,10 @@ impl<'a> Tally<'a> {
         }
         let mut text = format!("{} of {}", parts.join(", "), self.judged);
         if self.unjudged > 0 {
-            text.push_str(&format!(" ({} could not be judged)", self.unjudged));
+            let _ = write!(text, " ({} could not be judged)", self.unjudged);
         }
         if let Some(worst) = observations.first() {
-            text.push_str(&format!(": {}", worst.symptom));
+            let _ = write!(text, ": {}", worst.symptom);
         }
         crate::check::cut(&text, MAX_SUMMARY_CHARS)
     }

@@ -39,19 +39,23 @@ pub fn run_cases(check: &Check) -> Vec<CaseFailure> {
 fn run_case(check: &Check, case: &Case) -> Vec<String> {
     let subject = Subject { component: &case.component, settings: &case.settings, now: case.now };
     let limits = Effective::own(check);
-    let judgement = match &case.measured {
-        Ok((rows, facts)) => {
-            let (rows, facts) = (rows.clone(), facts.clone());
-            let measurement =
-                Measurement { rows, facts, truncated: false, taken_at: case.now, duration: Duration::ZERO };
+    let verdict = match &case.measured {
+        Ok(given) => {
+            let measurement = Measurement {
+                rows: given.rows.clone(),
+                facts: given.facts.clone(),
+                truncated: false,
+                taken_at: case.now,
+                duration: Duration::ZERO,
+            };
             judge(check, subject, Ok(&measurement), &limits)
         }
-        Err(cause) => {
-            let error = ProbeError { kind: ProbeErrorKind::Unreachable, cause: cause.clone() };
+        Err(trouble) => {
+            let error = ProbeError { kind: ProbeErrorKind::Unreachable, cause: trouble.clone() };
             judge(check, subject, Err(&error), &limits)
         }
     };
-    differences(case, &judgement)
+    differences(case, &verdict)
 }
 
 fn differences(case: &Case, judgement: &Judgement) -> Vec<String> {

@@ -1,8 +1,8 @@
 //! Packs: checks by product, loaded all at once or not at all.
 //!
-//! The packs of this repository are in the binary; `CMDIAG_PACKS_DIR` names a folder that is used in their place. A pack
-//! is a folder with a `pack.toml` and one file a check; a mistake anywhere is reported with all others, and none of them
-//! is loaded: half a set of checks would be silent about what the other half was to find.
+//! The packs of this repository are in the binary; `CMDIAG_PACKS_DIR` names a folder that is used in their place. A
+//! pack is a folder with a `pack.toml` and one file a check; a mistake anywhere is reported with all others, and none
+//! of them is loaded: half a set of checks would be silent about what the other half was to find.
 
 mod cases;
 mod load;

@@ -7,6 +7,7 @@ use quick_xml::events::{BytesStart, Event};
 use quick_xml::{Reader, XmlVersion};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::io::Read;
 use std::path::Path;
 
@@ -138,7 +139,7 @@ fn parse(bytes: &[u8]) -> Result<Config, String> {
 fn take(config: &mut Config, element: &BytesStart<'_>) -> Result<(), String> {
     let attribute = |name: &str| -> Result<Option<String>, String> {
         let found = element.try_get_attribute(name).map_err(|error| format!("is no XML: {error}"))?;
-        let value = found.map(|found| found.normalized_value(XmlVersion::Implicit1_0).map(|value| value.into_owned()));
+        let value = found.map(|found| found.normalized_value(XmlVersion::Implicit1_0).map(Cow::into_owned));
         value.transpose().map_err(|error| format!("is no XML: {error}"))
     };
     let number = |name: &str| -> Result<Option<i64>, String> {

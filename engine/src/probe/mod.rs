@@ -1,8 +1,8 @@
 //! Probes measure: one file, or one folder, a kind.
 //!
-//! A probe gives rows, or a [`ProbeError`] where it can not measure. What is down is a measurement where "is it up" is the
-//! question (TCP, TLS, HTTP, Redis), and an error everywhere else. Every probe ends at its deadline and when it is
-//! cancelled: a query is cancelled on its server, a child process and its group are killed, a walk stops.
+//! A probe gives rows, or a [`ProbeError`] where it can not measure. What is down is a measurement where "is it up"
+//! is the question (TCP, TLS, HTTP, Redis), and an error everywhere else. Every probe ends at its deadline and when
+//! it is cancelled: a query is cancelled on its server, a child process and its group are killed, a walk stops.
 //!
 //! Secrets are looked up where they are used ([`secret`]), and cut out of every error's text.
 
@@ -39,6 +39,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+use tracing::field::Empty;
 
 /// What to measure, and for whom.
 #[derive(Debug, Clone)]
@@ -127,12 +129,26 @@ impl Probes {
         let stop = cancel.child_token();
         let _stops_at_the_end = stop.clone().drop_guard();
         let run = Run { target, timeout: plan.timeout, on: plan.on.as_deref(), stop };
+        let kind = plan.spec.kind();
+        let span = tracing::debug_span!(
+            "probe",
+            otel.name = format!("probe {kind}"),
+            kind,
+            rows = Empty,
+            error.type = Empty,
+            otel.status_code = Empty
+        );
         let measured = tokio::select! {
             biased;
             () = cancel.cancelled() => Err(ProbeError::cancelled()),
-            measured = self.dispatch(&plan.spec, &run) => measured,
+            measured = self.dispatch(&plan.spec, &run).instrument(span.clone()) => measured,
             () = tokio::time::sleep(plan.timeout) => Err(ProbeError::timed_out(plan.timeout)),
-        }?;
+        };
+        match &measured {
+            Ok(measured) => span.record("rows", measured.rows.len()),
+            Err(error) => span.record("error.type", error.kind.as_str()).record("otel.status_code", "ERROR"),
+        };
+        let measured = measured?;
         Ok(Measurement {
             rows: measured.rows,
             facts: measured.facts,

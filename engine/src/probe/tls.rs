@@ -34,9 +34,8 @@ pub(super) async fn measure(run: &Run<'_>) -> Result<Measured, ProbeError> {
     };
     let recorder = Arc::new(Recorder::new(roots));
     let connector = TlsConnector::from(Arc::new(config(&recorder)?));
-    let shaken = match tokio::time::timeout(patience / 2, connector.connect(name, stream)).await {
-        Ok(shaken) => shaken,
-        Err(_) => return Ok(Measured::one(failed(&host, port, "the handshake got no answer in time"))),
+    let Ok(shaken) = tokio::time::timeout(patience / 2, connector.connect(name, stream)).await else {
+        return Ok(Measured::one(failed(&host, port, "the handshake got no answer in time")));
     };
     let protocol = match &shaken {
         Ok(stream) => stream.get_ref().1.protocol_version().map(|version| format!("{version:?}")),

@@ -1,4 +1,5 @@
-//! A plugin's output: `TEXT | label=value[UOM];warn;crit;min;max …`, more text lines, and more figures after a second `|`.
+//! A plugin's output: `TEXT | label=value[UOM];warn;crit;min;max …`, more text lines, and more figures after a second
+//! `|`.
 
 /// The most figures taken.
 const MAX_FIGURES: usize = 200;
@@ -27,7 +28,7 @@ pub(super) fn parse_output(output: &str) -> Output {
     let rest: Vec<&str> = lines.collect();
     let rest = rest.join("\n");
     let (long_text, perfdata) = rest.split_once('|').unwrap_or((&rest, ""));
-    parsed.long_text = long_text.trim().to_owned();
+    long_text.trim().clone_into(&mut parsed.long_text);
     parse_figures(perfdata, &mut parsed.figures);
     parsed
 }

@@ -174,10 +174,8 @@ impl Reading<'_> {
             }
         };
         let read = read_lines(&mut open.take(unread), self.stop, |bytes| take(&mut state, bytes));
-        state.offset += read.map_err(|error| match self.stop.is_cancelled() {
-            true => ProbeError::cancelled(),
-            false => fail(error),
-        })?;
+        state.offset +=
+            read.map_err(|error| if self.stop.is_cancelled() { ProbeError::cancelled() } else { fail(error) })?;
         state.keep(calendar);
         state.forget(self.window);
         Ok(state)
@@ -262,8 +260,9 @@ fn take_known(known: &mut Vec<FileState>, file: &LogFile, open: &mut File) -> Re
     Ok(Some(fresh))
 }
 
-/// The state of a file under a new inode that begins as one that is gone: a copy that the rotation made. A shorter file of
-/// the same name is that file as somebody has cut it: what it lacks is gone, and it is read anew. Otherwise a new file.
+/// The state of a file under a new inode that begins as one that is gone: a copy that the rotation made. A shorter
+/// file of the same name is that file as somebody has cut it: what it lacks is gone, and it is read anew. Otherwise a
+/// new file.
 fn take_copied(known: &mut Vec<FileState>, file: &LogFile, open: &mut File) -> Result<FileState, ProbeError> {
     let fresh = FileState { name: file.name.clone(), ..FileState::default() };
     for index in 0..known.len() {

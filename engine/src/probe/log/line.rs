@@ -7,9 +7,10 @@ use std::sync::LazyLock;
 
 /// A time, with or without a date before it. The parts may be joined by what any of the locales uses.
 static TIME: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(
-        r"^\s*(?:(\d{1,4})[-/.]\s?(\d{1,2}|[A-Za-z]{3})[-/.]\s?(\d{1,4})\.?[ T,]+)?(\d{1,2})[:.](\d{2})[:.](\d{2})(?:[:.,](\d{1,7}))?(?:\s?([AaPp])\.?\s?[Mm]\b\.?)?",
-    )
+    Regex::new(concat!(
+        r"^\s*(?:(\d{1,4})[-/.]\s?(\d{1,2}|[A-Za-z]{3})[-/.]\s?(\d{1,4})\.?[ T,]+)?",
+        r"(\d{1,2})[:.](\d{2})[:.](\d{2})(?:[:.,](\d{1,7}))?(?:\s?([AaPp])\.?\s?[Mm]\b\.?)?"
+    ))
     .ok()
 });
 
@@ -73,8 +74,8 @@ pub(super) fn read<'a>(text: &'a str, grammar: LogGrammar, calendar: &mut Calend
     Some(Line { at, message: message(rest, grammar) })
 }
 
-/// Three parts of a date in the order of whichever locale. Where day and month could be either, it is the date that lies
-/// closer to `near`.
+/// Three parts of a date in the order of whichever locale. Where day and month could be either, it is the date that
+/// lies closer to `near`.
 fn date(a: &str, b: &str, c: &str, near: NaiveDate) -> Option<NaiveDate> {
     let number = |text: &str| text.parse::<u32>().ok();
     if a.len() == 4 {

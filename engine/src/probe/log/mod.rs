@@ -1,8 +1,8 @@
 //! Log files: what they say, counted by the shape of the message.
 //!
-//! The reading goes on where it ended last time, through rotation, truncation and midnight; what it counted is kept as
-//! long as the window reaches ([`state`]). A line is matched by all patterns in one pass. The files are opened for reading
-//! only and never locked: their writer does not notice.
+//! The reading goes on where it ended last time, through rotation, truncation and midnight; what it counted is kept
+//! as long as the window reaches ([`state`]). A line is matched by all patterns in one pass. The files are opened for
+//! reading only and never locked: their writer does not notice.
 
 mod files;
 mod line;
@@ -43,7 +43,7 @@ pub(super) async fn measure(offsets: &dyn OffsetStore, spec: &LogSpec, run: &Run
     let before: LogState = match offsets.load(&key).await {
         Ok(state) => state.and_then(|state| serde_json::from_value(state).ok()).unwrap_or_default(),
         Err(error) => {
-            tracing::warn!(check = %target.check, component = %target.component.name, %error, "reading logs from their start");
+            tracing::warn!(component = %target.component.name, %error, "reading logs from their start");
             LogState::default()
         }
     };
@@ -61,7 +61,7 @@ pub(super) async fn measure(offsets: &dyn OffsetStore, spec: &LogSpec, run: &Run
         .await?;
     let state = state.map_err(|error| ProbeError::internal(format!("the state of the logs: {error}")))?;
     if let Err(error) = offsets.save(&key, state).await {
-        tracing::warn!(check = %target.check, component = %target.component.name, %error, "the next run reads these lines again");
+        tracing::warn!(component = %target.component.name, %error, "the next run reads these lines again");
     }
     Ok(measured)
 }

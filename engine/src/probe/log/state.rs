@@ -57,6 +57,7 @@ pub(super) struct Count {
 
 /// How time is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "units come last in a name")]
 pub(super) struct Window {
     pub now_ms: i64,
     pub length_ms: i64,
@@ -164,7 +165,7 @@ mod tests {
 
     #[test]
     fn counts_stay_for_the_window_and_go_with_it() {
-        let hour = Duration::from_secs(3_600);
+        let hour = Duration::from_hours(1);
         let mut file = FileState::default();
         let start = 1_000_000 * 60_000;
         let window = Window::new(start, hour);
@@ -189,7 +190,7 @@ mod tests {
     #[test]
     fn the_number_of_shapes_is_bounded_and_nothing_goes_uncounted() {
         let mut file = FileState::default();
-        let window = Window::new(0, Duration::from_secs(3_600));
+        let window = Window::new(0, Duration::from_hours(1));
         for index in 0..MAX_SHAPES * 2 {
             file.message("p", &format!("{index}"), "m", 0, window);
         }

@@ -1,5 +1,5 @@
-//! Connections to the databases under care: few, reused for a short time, each with the process id of its backend so that
-//! its query can be cancelled on the server.
+//! Connections to the databases under care: few, reused for a short time, each with the process id of its backend so
+//! that its query can be cancelled on the server.
 //!
 //! This is no `sqlx::Pool`: a pool hides why it can not connect behind its own time-out, and it waits for a forgotten
 //! query to end where we want it cancelled.
@@ -165,13 +165,13 @@ impl SqlTarget {
             second.close().await
         });
         match cancelled.await {
-            Ok(Ok(())) => tracing::debug!(target = %self.component.name, pid, "cancelled a query on its server"),
+            Ok(Ok(())) => tracing::debug!(component = %self.component.name, pid, "cancelled a query on its server"),
             Ok(Err(error)) => {
                 let error = explain(&error, &self.component, self.secret.as_ref());
-                tracing::warn!(target = %self.component.name, pid, %error, "could not cancel a query: its time limit ends it");
+                tracing::warn!(component = %self.component.name, pid, %error, "not cancelled: the time limit ends it");
             }
             Err(_) => {
-                tracing::warn!(target = %self.component.name, pid, "could not cancel a query in time: its time limit ends it")
+                tracing::warn!(component = %self.component.name, pid, "no cancel in time: the time limit ends it");
             }
         }
         drop(held);

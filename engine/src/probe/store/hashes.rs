@@ -1,8 +1,8 @@
 //! Files whose size or content is not what the dataset recorded.
 //!
-//! Sizes of all files are compared; contents of a sample, or of all. First come files that were changed after what the
-//! dataset recorded: whatever damages a file touches its time as a rule. The rest is drawn by the run's seed, so that the
-//! same run draws the same files and runs together get round to all of them.
+//! Sizes of all files are compared; contents of a sample, or of all. First come files that were changed after what
+//! the dataset recorded: whatever damages a file touches its time as a rule. The rest is drawn by the run's seed, so
+//! that the same run draws the same files and runs together get round to all of them.
 
 use super::compare::Index;
 use super::listing::{ExpectedFile, Listing, RecordedHash};

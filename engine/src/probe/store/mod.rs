@@ -25,7 +25,7 @@ use walk::Walk;
 const MAX_FILES: usize = 2_000_000;
 /// The most files of all stores together that are kept for the other checks of a run, and for how long.
 const MAX_KEPT_FILES: u64 = 3_000_000;
-const KEPT: Duration = Duration::from_secs(60);
+const KEPT: Duration = Duration::from_mins(1);
 
 type ViewKey = (RunId, DeploymentId, ComponentName);
 

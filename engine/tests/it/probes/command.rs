@@ -21,7 +21,8 @@ async fn a_plugin_is_measured_by_the_contract() {
     let row =
         only(shell("echo \"DISK OK $0|'free space'=12.5%;20;10 n=3c\"; echo more; echo 'last|x=U'; exit 1", "").await);
     let expected = json!({
-        "exit_code": 1, "text": "DISK OK /a b; exit 9", "long_text": "more\nlast", "free space": 12.5, "n": 3.0, "x": null
+        "exit_code": 1, "text": "DISK OK /a b; exit 9", "long_text": "more\nlast", "free space": 12.5, "n": 3.0,
+        "x": null
     });
     assert_eq!(json!(row), expected);
 }

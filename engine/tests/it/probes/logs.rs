@@ -190,7 +190,7 @@ async fn the_other_grammars_are_read() {
     ];
     for (grammar, file, line, message) in table {
         let probe = format!(
-            "kind = \"log\"\nfiles = [\"{file}\"]\ngrammar = \"{grammar}\"\npattern = [{{ name = \"e\", regex = \"ERROR\" }}]"
+            "kind = 'log'\nfiles = ['{file}']\ngrammar = '{grammar}'\npattern = [{{ name = 'e', regex = 'ERROR' }}]"
         );
         let logs = Logs::new(&probe, "2026-11-24T10:30:00Z");
         logs.append(file, line);

@@ -24,11 +24,12 @@ async fn running(pool: &PgPool, marker: &str) -> i64 {
 #[tokio::test]
 async fn reads_every_type_as_itself() {
     let database = TestDatabase::create().await;
-    let query = "SELECT true AS a_bool, 2::int2 AS two, 3 AS three, 9007199254740993 AS big, 1.5::float4 AS f4, 2::float8 AS f8,
-        12.340::numeric AS num, 5::numeric AS whole_num, 'NaN'::float8 AS nan, 'x' AS txt, 'c'::\"char\" AS ch, 'n'::name AS nm,
-        'v'::varchar(9) AS vc, '2026-11-24T10:00:00Z'::timestamptz AS at, '2026-11-24'::date AS day, interval '1 day 2 s' AS span,
-        NULL::int AS nothing, ARRAY[1, NULL, 3] AS ints, ARRAY['a', 'b'] AS texts, '{\"k\": [1]}'::jsonb AS js, 16::oid AS oid,
-        '0/16B3748'::pg_lsn AS lsn, '6f1c2ad4-9d3f-4e0b-8a53-c1e847b09e21'::uuid AS id";
+    let query = "SELECT true AS a_bool, 2::int2 AS two, 3 AS three, 9007199254740993 AS big, 1.5::float4 AS f4,
+        2::float8 AS f8, 12.340::numeric AS num, 5::numeric AS whole_num, 'NaN'::float8 AS nan, 'x' AS txt,
+        'c'::\"char\" AS ch, 'n'::name AS nm, 'v'::varchar(9) AS vc, '2026-11-24T10:00:00Z'::timestamptz AS at,
+        '2026-11-24'::date AS day, interval '1 day 2 s' AS span, NULL::int AS nothing, ARRAY[1, NULL, 3] AS ints,
+        ARRAY['a', 'b'] AS texts, '{\"k\": [1]}'::jsonb AS js, 16::oid AS oid, '0/16B3748'::pg_lsn AS lsn,
+        '6f1c2ad4-9d3f-4e0b-8a53-c1e847b09e21'::uuid AS id";
     let row = only(measure(&probes(), &sql(query, ""), &target(&[dataset(database.url())])).await);
     let expected = json!({
         "a_bool": true, "two": 2, "three": 3, "big": 9_007_199_254_740_993_i64, "f4": 1.5, "f8": 2.0, "num": 12.34,

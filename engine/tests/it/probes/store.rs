@@ -12,9 +12,12 @@ use std::time::{Duration, Instant, SystemTime};
 use uuid::Uuid;
 
 const TABLES: &str = "
-    CREATE TABLE tsrecelec (uri bigint PRIMARY KEY, resid text, restore bigint, rebytes bigint, rehash text, redatemod timestamptz);
-    CREATE TABLE tserecvsn (uri bigint PRIMARY KEY, rvrecuri bigint, resid text, restore bigint, rvbytes bigint, rvhash text);
-    CREATE TABLE tsrenditio (uri bigint PRIMARY KEY, rdrecuri bigint, resid text, restore bigint, rdbytes bigint, rdhash text);
+    CREATE TABLE tsrecelec (
+        uri bigint PRIMARY KEY, resid text, restore bigint, rebytes bigint, rehash text, redatemod timestamptz);
+    CREATE TABLE tserecvsn (
+        uri bigint PRIMARY KEY, rvrecuri bigint, resid text, restore bigint, rvbytes bigint, rvhash text);
+    CREATE TABLE tsrenditio (
+        uri bigint PRIMARY KEY, rdrecuri bigint, resid text, restore bigint, rdbytes bigint, rdhash text);
     CREATE TABLE tselecstor (uri bigint PRIMARY KEY, esitems bigint, esbytes bigint);";
 
 /// A store of so many files, a thousand a folder, and its rows.
@@ -45,7 +48,8 @@ impl Store {
             rows.3.push(hex::encode(Sha256::digest(&content)));
         }
         sqlx::query(
-            "INSERT INTO tsrecelec SELECT u, r, 1, b, h, now() FROM UNNEST($1::bigint[], $2::text[], $3::bigint[], $4::text[]) AS t (u, r, b, h)",
+            "INSERT INTO tsrecelec SELECT u, r, 1, b, h, now()
+             FROM UNNEST($1::bigint[], $2::text[], $3::bigint[], $4::text[]) AS t (u, r, b, h)",
         )
         .bind(rows.0)
         .bind(rows.1)
