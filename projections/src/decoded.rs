@@ -42,8 +42,8 @@ const SLOTS: usize = 1_024;
 /// Larger events are decoded by each projection for itself: they would hold too much memory here.
 const SHARED_BYTES_MAX: usize = 64 << 10;
 
-/// The last decoded events, by position: the runners of a process follow each other closely, and each event is decoded by
-/// the first that comes to it.
+/// The last decoded events, by position: the runners of a process follow each other closely, and each event is decoded
+/// by the first that comes to it.
 pub struct DecodeRing {
     slots: Box<[Mutex<Option<Arc<Decoded>>>]>,
 }

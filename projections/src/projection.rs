@@ -31,6 +31,22 @@ impl ApplyError {
     }
 }
 
+/// How much waits in memory to be written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pending {
+    /// Rows.
+    pub rows: usize,
+    /// Roughly their bytes.
+    pub bytes: usize,
+}
+
+impl std::ops::Add for Pending {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self { rows: self.rows + other.rows, bytes: self.bytes + other.bytes }
+    }
+}
+
 /// Folds events into the rows of a view.
 pub trait Projection: Send + Sync + 'static {
     /// Its name, as in the checkpoints.
@@ -45,13 +61,19 @@ pub trait Projection: Send + Sync + 'static {
     /// Whether the event matters to it: others are neither decoded nor handed to it.
     fn wants(&self) -> fn(&RecordedEvent) -> bool;
 
-    /// Writes what the events change, in the transaction that is open on the connection. The events are in order and each
-    /// comes once; those that it does not want are left out.
-    fn apply<'a>(
+    /// Folds events into rows in memory, reading from the database the rows that it does not remember. The events are
+    /// in order and each comes once; those that it does not want are left out.
+    fn fold<'a>(
         &'a mut self,
         events: &'a [Arc<Decoded>],
         db: &'a mut PgConnection,
     ) -> BoxFuture<'a, Result<(), ApplyError>>;
+
+    /// How much waits to be written.
+    fn pending(&self) -> Pending;
+
+    /// Writes what waits, in the transaction that is open on the connection.
+    fn write<'a>(&'a mut self, db: &'a mut PgConnection) -> BoxFuture<'a, Result<(), sqlx::Error>>;
 
     /// Forgets what it remembers of the database: a transaction was rolled back, or somebody else wrote.
     fn forget(&mut self);

@@ -1,16 +1,17 @@
 //! Filling views from the log as fast as it goes: for rebuilds, and for the benchmark.
 //!
-//! Reading the next block, decoding the one before and writing the one before that overlap, and each projection writes on
-//! a connection of its own. A block is one transaction per projection, guarded like a live one, so that a replay may be
-//! cut off anywhere and be taken up again.
+//! Reading the next block, decoding the one before and folding the one before that overlap, and each projection works
+//! on a connection of its own. Rows wait in memory, bounded, until enough have changed; then they are written in one
+//! transaction with the checkpoint, guarded like a live one, so that a replay may be cut off anywhere and be taken up
+//! again.
 
 use crate::connection;
 use crate::decoded::Decoded;
-use crate::projection::Projection;
-use crate::runner::{Halt, Refused, write};
+use crate::projection::{Pending, Projection};
+use crate::runner::{Halt, Refused};
 use domain::Position;
 use event_store::{EventLog, LogError, RecordedEvent};
-use sqlx::{PgConnection, PgPool};
+use sqlx::{Connection, PgConnection, PgPool};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -19,8 +20,11 @@ use tokio::task::JoinSet;
 /// How a replay works.
 #[derive(Debug, Clone)]
 pub struct ReplayOptions {
-    /// Events of one block: read at once, and written in one transaction.
+    /// Events of one block: read and decoded together.
     pub block_events: usize,
+    /// How much is kept in memory before it is written, of each view. Rows that events change again and again are then
+    /// written once for many of them.
+    pub pending_max: Pending,
     /// Empty the views first and begin at position 0; otherwise go on from their checkpoints.
     pub from_start: bool,
     /// Up to this position; the end of the log, as it is at the start, where there is none.
@@ -31,7 +35,13 @@ pub struct ReplayOptions {
 
 impl Default for ReplayOptions {
     fn default() -> Self {
-        Self { block_events: 10_000, from_start: true, until: None, lock_wait: Duration::from_secs(10) }
+        Self {
+            block_events: 10_000,
+            pending_max: Pending { rows: 50_000, bytes: 64 << 20 },
+            from_start: true,
+            until: None,
+            lock_wait: Duration::from_secs(10),
+        }
     }
 }
 
@@ -211,6 +221,7 @@ struct Writer {
     projection: Box<dyn Projection>,
     from: Position,
     skips: Vec<i64>,
+    pending_max: Pending,
 }
 
 impl Writer {
@@ -236,13 +247,13 @@ impl Writer {
             checkpoint.position
         };
         let skips = connection::skips(&mut db, name, from).await?;
-        Ok(Self { db, projection, from, skips })
+        Ok(Self { db, projection, from, skips, pending_max: options.pending_max })
     }
 
     async fn write(mut self, mut blocks: mpsc::Receiver<Arc<Block>>, until: Position) -> Result<Replayed, ReplayError> {
         let started = Instant::now();
         let (name, wants) = (self.projection.name(), self.projection.wants());
-        let mut at = self.from;
+        let (mut at, mut written) = (self.from, self.from);
         let mut wanted = 0;
         while let Some(block) = blocks.recv().await {
             if block.last <= at {
@@ -253,19 +264,38 @@ impl Writer {
             };
             let events: Vec<Arc<Decoded>> = block.events.iter().filter(is_due).cloned().collect();
             wanted += events.len() as u64;
-            write(&mut self.db, self.projection.as_mut(), &events, at, block.last).await.map_err(|refused| {
-                match refused {
-                    Refused::Halt(Halt::Retry(reason)) => LogError::Unavailable(reason).into(),
-                    Refused::Halt(_) => ReplayError::Overtaken(name),
-                    Refused::Data(reason) => ReplayError::Event { position: at.next(), reason },
-                }
-            })?;
+            self.projection.fold(&events, &mut self.db).await.map_err(|error| refused(name, at, error.into()))?;
             at = block.last;
+            let pending = self.projection.pending();
+            if pending.rows >= self.pending_max.rows || pending.bytes >= self.pending_max.bytes || at >= until {
+                self.flush(written, at).await.map_err(|error| refused(name, written, error))?;
+                written = at;
+            }
         }
         // A part before this one failed; it has said why.
         if at < until {
             return Err(ReplayError::Ended);
         }
         Ok(Replayed { name, from: self.from, to: at, wanted, took: started.elapsed() })
+    }
+
+    /// Writes what waits, and moves the checkpoint over all events that made it.
+    async fn flush(&mut self, from: Position, to: Position) -> Result<(), Refused> {
+        let mut transaction = self.db.begin().await?;
+        let name = (self.projection.name(), self.projection.version());
+        if !connection::advance(&mut transaction, name, from, to).await? {
+            return Err(Refused::Halt(Halt::Overtaken));
+        }
+        self.projection.write(&mut transaction).await?;
+        Ok(transaction.commit().await?)
+    }
+}
+
+/// The events from after `at` on could not be taken.
+fn refused(name: &'static str, at: Position, refused: Refused) -> ReplayError {
+    match refused {
+        Refused::Halt(Halt::Retry(reason)) => LogError::Unavailable(reason).into(),
+        Refused::Halt(_) => ReplayError::Overtaken(name),
+        Refused::Data(reason) => ReplayError::Event { position: at.next(), reason },
     }
 }

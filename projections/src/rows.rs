@@ -1,13 +1,14 @@
 //! Rows that a projection remembers between batches, so that most events need no read.
 
-use crate::table::Table;
+use crate::projection::Pending;
+use crate::table::{Table, pending};
 use sqlx::PgConnection;
 use std::collections::{HashMap, HashSet};
 
 /// The rows of a table that were touched lately. Bounded: what was not touched for a while is read again when needed.
 ///
-/// Correct as long as nobody else writes the table, which the guarded checkpoint makes sure of; after anything that is not
-/// a plain commit it is emptied.
+/// Correct as long as nobody else writes the table, which the guarded checkpoint makes sure of; after anything that is
+/// not a plain commit it is emptied.
 pub struct Rows<T: Table> {
     young: HashMap<T::Key, Option<T::Row>>,
     old: HashMap<T::Key, Option<T::Row>>,
@@ -21,8 +22,8 @@ impl<T: Table> Rows<T> {
         Self { young: HashMap::new(), old: HashMap::new(), changed: HashSet::new(), limit }
     }
 
-    /// Makes sure that the rows of these keys are known, as rows or as missing. `absent` tells keys that can have no row
-    /// yet: they are not looked for.
+    /// Makes sure that the rows of these keys are known, as rows or as missing. `absent` tells keys that can have no
+    /// row yet: they are not looked for.
     pub async fn fetch(
         &mut self,
         db: &mut PgConnection,
@@ -65,6 +66,11 @@ impl<T: Table> Rows<T> {
         self.young.entry(key).or_default()
     }
 
+    /// How much waits to be written.
+    pub fn pending(&self) -> Pending {
+        pending(self.changed.iter().filter_map(|key| self.young.get(key)?.as_ref()))
+    }
+
     /// Writes what changed, in the order of the keys (which spares the database's pages and rules out deadlocks).
     pub async fn write(&mut self, db: &mut PgConnection) -> Result<(), sqlx::Error> {
         let mut keys: Vec<_> = self.changed.drain().collect();
@@ -74,7 +80,9 @@ impl<T: Table> Rows<T> {
         keys.sort_unstable();
         let rows: Vec<&T::Row> = keys.iter().filter_map(|key| self.young.get(key)?.as_ref()).collect();
         T::save(db, &rows).await?;
-        if self.young.len() > self.limit / 2 {
+        if self.young.len() > self.limit {
+            self.forget();
+        } else if self.young.len() > self.limit / 2 {
             self.old = std::mem::take(&mut self.young);
         }
         Ok(())

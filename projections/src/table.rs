@@ -1,5 +1,6 @@
 //! Tables as the projections write them: whole rows by key, one statement for a whole batch.
 
+use crate::projection::Pending;
 use futures::future::BoxFuture;
 use sqlx::PgConnection;
 use std::borrow::Cow;
@@ -13,7 +14,7 @@ pub trait Table: Send + 'static {
     /// What a row is found by.
     type Key: Copy + Eq + Hash + Ord + Send + Sync;
     /// One row.
-    type Row: Clone + Send + Sync;
+    type Row: Weighed + Clone + Send + Sync;
 
     /// Its name.
     const NAME: &'static str;
@@ -23,6 +24,37 @@ pub trait Table: Send + 'static {
 
     /// Writes rows, each with its own key, over what was there.
     fn save<'a>(db: &'a mut PgConnection, rows: &'a [&'a Self::Row]) -> BoxFuture<'a, Result<(), sqlx::Error>>;
+}
+
+/// A row that knows roughly how large it is.
+pub trait Weighed {
+    /// Its bytes, roughly.
+    fn bytes(&self) -> usize;
+}
+
+/// How many rows, and how many bytes of rows, one statement writes.
+const STATEMENT_ROWS: usize = 5_000;
+const STATEMENT_BYTES: usize = 16 << 20;
+
+/// Cuts rows into what one statement writes.
+pub(crate) fn statements<'a, R: Weighed>(rows: &'a [&'a R]) -> impl Iterator<Item = &'a [&'a R]> {
+    let mut rest = rows;
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fits = |row: &&&R| {
+            bytes += row.bytes();
+            bytes <= STATEMENT_BYTES
+        };
+        let count = rest.iter().take(STATEMENT_ROWS).take_while(fits).count().max(1).min(rest.len());
+        let (now, later) = rest.split_at(count);
+        rest = later;
+        (!now.is_empty()).then_some(now)
+    })
+}
+
+/// How much waits to be written.
+pub(crate) fn pending<'a, R: Weighed + 'a>(rows: impl Iterator<Item = &'a R>) -> Pending {
+    rows.fold(Pending::default(), |sum, row| sum + Pending { rows: 1, bytes: row.bytes() })
 }
 
 /// What happens to a row that exists already.
@@ -35,7 +67,8 @@ pub(crate) enum Existing<'a> {
     Merged(&'a str),
 }
 
-/// The statement that writes rows from one array per column: `columns` are name and type, where `jsonb` travels as text.
+/// The statement that writes rows from one array per column: `columns` are name and type, where `jsonb` travels as
+/// text.
 pub(crate) fn insert_sql(table: &str, existing: &Existing<'_>, columns: &[(&str, &str)]) -> String {
     let list = |each: &dyn Fn(usize, &str, &str) -> String| {
         let texts: Vec<String> =
@@ -73,13 +106,16 @@ macro_rules! columns {
     }) => {
         const COLUMNS: &[(&str, &str)] = &[$((stringify!($column), $kind)),+];
 
-        /// Writes rows in one statement.
+        /// Writes rows, in as few statements as their size allows.
         async fn save_rows(db: &mut sqlx::PgConnection, rows: &[&$row_type]) -> Result<(), sqlx::Error> {
             static SQL: std::sync::LazyLock<String> =
                 std::sync::LazyLock::new(|| $crate::table::insert_sql($table, &$existing, COLUMNS));
-            let query = sqlx::query(&SQL);
-            $(let query = query.bind(rows.iter().copied().map(|$row| $value).collect::<Vec<_>>());)+
-            query.execute(db).await.map(drop)
+            for rows in $crate::table::statements(rows) {
+                let query = sqlx::query(&SQL);
+                $(let query = query.bind(rows.iter().copied().map(|$row| $value).collect::<Vec<_>>());)+
+                query.execute(&mut *db).await?;
+            }
+            Ok(())
         }
     };
 }
@@ -124,7 +160,7 @@ fn without_nul_escapes(json: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Existing, clean, insert_sql, without_nul_escapes};
+    use super::{Existing, clean, insert_sql, statements, without_nul_escapes};
 
     #[test]
     fn nul_is_replaced_and_nothing_else() {
@@ -138,6 +174,28 @@ mod tests {
             (r#""\n\u0000\"""#, r#""\n\ufffd\"""#),
         ] {
             assert_eq!(without_nul_escapes(json), expected);
+        }
+    }
+
+    struct Heavy(usize);
+
+    impl super::Weighed for Heavy {
+        fn bytes(&self) -> usize {
+            self.0
+        }
+    }
+
+    #[test]
+    fn statements_hold_every_row_once_within_their_bounds() {
+        for (weights, expected) in [
+            (vec![1; 12_000], vec![5_000, 5_000, 2_000]),
+            (vec![10 << 20, 10 << 20, 1, 90 << 20, 1], vec![1, 2, 1, 1]),
+            (vec![], vec![]),
+        ] {
+            let rows: Vec<Heavy> = weights.into_iter().map(Heavy).collect();
+            let rows: Vec<&Heavy> = rows.iter().collect();
+            let counts: Vec<usize> = statements(&rows).map(<[_]>::len).collect();
+            assert_eq!(counts, expected);
         }
     }
 

@@ -1,4 +1,5 @@
-//! For tests and benchmarks, here and in the rooms that build on the views: a log in memory, and stories to fill it with.
+//! For tests and benchmarks, here and in the rooms that build on the views: a log in memory, and stories to fill it
+//! with.
 
 mod memory_log;
 mod story;

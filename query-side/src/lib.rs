@@ -1,7 +1,7 @@
 //! Reading: typed queries over the views, their caches, and waiting for a view to have come as far as a position.
 //!
-//! Nothing here writes a view (projections do) and nothing reads more than a bound: every list is a page, every wait has
-//! a limit, every statement a timeout. Lists are read by keyset, so a page costs the same wherever it starts.
+//! Nothing here writes a view (projections do) and nothing reads more than a bound: every list is a page, every wait
+//! has a limit, every statement a timeout. Lists are read by keyset, so a page costs the same wherever it starts.
 //!
 //! Read in this order: [`queries`], [`views`] (one file per view: its row, its filter, its SQL), [`page`], [`wait`],
 //! [`cache`], [`loaders`].

@@ -53,8 +53,8 @@ async fn plan(pool: &PgPool, mut query: impl Execute<'_, Postgres>) -> String {
     rows.iter().map(|row| row.get::<String, _>(0)).collect::<Vec<_>>().join("\n")
 }
 
-/// Asserts that no view is read from end to end, and that only a few rows are ever sorted (the planner likes to sort the
-/// ten rows that an index gives better than to read another index in order).
+/// Asserts that no view is read from end to end, and that only a few rows are ever sorted (the planner likes to sort
+/// the ten rows that an index gives better than to read another index in order).
 async fn assert_indexed(pool: &PgPool, name: &str, mut sql: QueryBuilder<'static, Postgres>) {
     let plan = plan(pool, sql.build()).await;
     assert!(plan.contains("Index"), "{name}:\n{plan}");

@@ -1,8 +1,8 @@
 //! The runner: one per projection, following the log for as long as the process lives.
 //!
-//! It owns a connection. On it it holds the lock that makes it the active one of all processes, and in one transaction a
-//! batch it moves the checkpoint from where it left it, then writes the rows. Where the checkpoint is not where it left it,
-//! somebody else projects: it rolls back, forgets what it remembers, and starts again from the checkpoint.
+//! It owns a connection. On it it holds the lock that makes it the active one of all processes, and in one transaction
+//! a batch it moves the checkpoint from where it left it, then writes the rows. Where the checkpoint is not where it
+//! left it, somebody else projects: it rolls back, forgets what it remembers, and starts again from the checkpoint.
 
 mod pump;
 mod session;
@@ -24,7 +24,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use pump::Sieve;
-pub(crate) use session::{Refused, write};
+pub(crate) use session::Refused;
 
 /// How a runner works; the defaults are right for nearly everybody.
 #[derive(Debug, Clone)]

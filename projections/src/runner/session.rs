@@ -157,6 +157,15 @@ pub enum Refused {
     Halt(Halt),
 }
 
+impl From<ApplyError> for Refused {
+    fn from(error: ApplyError) -> Self {
+        match error {
+            ApplyError::Database(error) => error.into(),
+            ApplyError::Event { .. } => Self::Data(error.to_string()),
+        }
+    }
+}
+
 impl From<sqlx::Error> for Refused {
     fn from(error: sqlx::Error) -> Self {
         if is_transient(&error) { Self::Halt(error.into()) } else { Self::Data(error.to_string()) }
@@ -176,10 +185,7 @@ pub async fn write(
     if !connection::advance(&mut transaction, name, from, to).await? {
         return Err(Refused::Halt(Halt::Overtaken));
     }
-    match projection.apply(events, &mut transaction).await {
-        Ok(()) => Ok(transaction.commit().await?),
-        Err(ApplyError::Database(error)) => Err(error.into()),
-        // The batch before the event is fine: it is found again when each event goes by itself.
-        Err(error @ ApplyError::Event { .. }) => Err(Refused::Data(error.to_string())),
-    }
+    projection.fold(events, &mut transaction).await?;
+    projection.write(&mut transaction).await?;
+    Ok(transaction.commit().await?)
 }

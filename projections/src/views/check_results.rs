@@ -1,8 +1,8 @@
 //! `view_check_results`: what each check of each run gave.
 
 use crate::decoded::Decoded;
-use crate::projection::{ApplyError, Projection};
-use crate::table::{Existing, clean, clean_json, columns};
+use crate::projection::{ApplyError, Pending, Projection};
+use crate::table::{Existing, Weighed, clean, clean_json, columns, pending};
 use chrono::{DateTime, Utc};
 use domain::DeploymentId;
 use domain::any_event::{AnyEvent, DIAGNOSTIC_RUN};
@@ -14,11 +14,12 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 const VERSION: i32 = 1;
-/// How many rows one statement writes: results can be large.
-const ROWS_MAX: usize = 2_000;
 
-/// The projection. It needs no memory: a result is recorded once and never changes.
-pub struct CheckResults;
+/// The projection. It remembers nothing of the database: a result is recorded once and never changes.
+#[derive(Default)]
+pub struct CheckResults {
+    rows: Vec<ResultRow>,
+}
 
 impl Projection for CheckResults {
     fn name(&self) -> &'static str {
@@ -37,22 +38,32 @@ impl Projection for CheckResults {
         wants
     }
 
-    fn apply<'a>(
+    fn fold<'a>(
         &'a mut self,
         events: &'a [Arc<Decoded>],
         db: &'a mut PgConnection,
     ) -> BoxFuture<'a, Result<(), ApplyError>> {
         Box::pin(async move {
-            let rows = rows(events);
-            let rows: Vec<&ResultRow> = rows.iter().collect();
-            for chunk in rows.chunks(ROWS_MAX) {
-                save_rows(db, chunk).await?;
-            }
+            let _ = db;
+            self.rows.extend(rows(events));
             Ok(())
         })
     }
 
-    fn forget(&mut self) {}
+    fn pending(&self) -> Pending {
+        pending(self.rows.iter())
+    }
+
+    fn write<'a>(&'a mut self, db: &'a mut PgConnection) -> BoxFuture<'a, Result<(), sqlx::Error>> {
+        Box::pin(async move {
+            let rows = std::mem::take(&mut self.rows);
+            save_rows(db, &rows.iter().collect::<Vec<_>>()).await
+        })
+    }
+
+    fn forget(&mut self) {
+        self.rows.clear();
+    }
 }
 
 fn wants(event: &RecordedEvent) -> bool {
@@ -98,6 +109,12 @@ impl ResultRow {
             recorded_at: at,
             last_position: event.position.0,
         }
+    }
+}
+
+impl Weighed for ResultRow {
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + 128 + self.summary.len() + self.observations.len() + self.metrics.len()
     }
 }
 

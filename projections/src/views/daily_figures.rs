@@ -2,9 +2,9 @@
 
 use super::{ROWS_REMEMBERED, begun};
 use crate::decoded::Decoded;
-use crate::projection::{ApplyError, Projection};
+use crate::projection::{ApplyError, Pending, Projection};
 use crate::rows::Rows;
-use crate::table::{Existing, columns};
+use crate::table::{Existing, Weighed, columns};
 use chrono::{DateTime, NaiveDate, Utc};
 use domain::any_event::{AnyEvent, DIAGNOSTIC_RUN, FINDING};
 use domain::diagnostic_run::{CheckResult, RunEvent};
@@ -25,11 +25,12 @@ const VERSION: i32 = 1;
 /// The projection.
 pub struct DailyFigures {
     findings: Rows<FindingTable>,
+    figures: Figures,
 }
 
 impl Default for DailyFigures {
     fn default() -> Self {
-        Self { findings: Rows::new(ROWS_REMEMBERED) }
+        Self { findings: Rows::new(ROWS_REMEMBERED), figures: Figures::default() }
     }
 }
 
@@ -50,7 +51,7 @@ impl Projection for DailyFigures {
         wants
     }
 
-    fn apply<'a>(
+    fn fold<'a>(
         &'a mut self,
         events: &'a [Arc<Decoded>],
         db: &'a mut PgConnection,
@@ -58,22 +59,30 @@ impl Projection for DailyFigures {
         Box::pin(async move {
             let findings = events.iter().filter(|event| matches!(event.event, AnyEvent::Finding(_)));
             self.findings.fetch(db, findings.map(|event| event.id), &begun(events)).await?;
-            let mut figures = Figures::default();
-            for event in events {
-                self.fold(event, &mut figures)?;
-            }
+            let mut figures = std::mem::take(&mut self.figures);
+            let folded = events.iter().try_for_each(|event| self.fold_one(event, &mut figures));
+            self.figures = figures;
+            folded
+        })
+    }
+
+    fn pending(&self) -> Pending {
+        let rows = self.figures.by_key.len();
+        self.findings.pending() + Pending { rows, bytes: rows * FIGURE_BYTES }
+    }
+
+    fn write<'a>(&'a mut self, db: &'a mut PgConnection) -> BoxFuture<'a, Result<(), sqlx::Error>> {
+        Box::pin(async move {
             self.findings.write(db).await?;
+            let figures = std::mem::take(&mut self.figures);
             let rows: Vec<(&Key, &Sums)> = figures.by_key.iter().collect();
-            let rows: Vec<&(&Key, &Sums)> = rows.iter().collect();
-            if !rows.is_empty() {
-                save_rows(db, &rows).await?;
-            }
-            Ok(())
+            save_rows(db, &rows.iter().collect::<Vec<_>>()).await
         })
     }
 
     fn forget(&mut self) {
         self.findings.forget();
+        self.figures.by_key.clear();
     }
 }
 
@@ -89,7 +98,7 @@ fn wants(event: &RecordedEvent) -> bool {
 }
 
 impl DailyFigures {
-    fn fold(&mut self, event: &Decoded, figures: &mut Figures) -> Result<(), ApplyError> {
+    fn fold_one(&mut self, event: &Decoded, figures: &mut Figures) -> Result<(), ApplyError> {
         match &event.event {
             AnyEvent::Run(RunEvent::ChecksCompleted { deployment, results, at, .. }) => {
                 for result in results {
@@ -166,7 +175,16 @@ fn new_finding(id: Uuid, fingerprint: &Fingerprint, sighting: &Sighting) -> Find
 /// Day, deployment, check, severity.
 type Key = (NaiveDate, Uuid, String, String);
 
-/// What a batch adds to the figures.
+/// One row of figures, roughly.
+const FIGURE_BYTES: usize = 256;
+
+impl Weighed for (&Key, &Sums) {
+    fn bytes(&self) -> usize {
+        FIGURE_BYTES
+    }
+}
+
+/// What the events since the last write add to the figures.
 #[derive(Default)]
 struct Figures {
     by_key: BTreeMap<Key, Sums>,
@@ -259,7 +277,7 @@ mod tests {
     fn figures(events: Vec<(Uuid, AnyEvent)>) -> Vec<(String, Sums)> {
         let (mut view, mut figures) = (DailyFigures::default(), Figures::default());
         for event in log_of(events) {
-            view.fold(&event, &mut figures).unwrap();
+            view.fold_one(&event, &mut figures).unwrap();
         }
         figures.by_key.into_iter().map(|(key, sums)| (key.3, sums)).collect()
     }

@@ -2,7 +2,7 @@
 
 use super::{ROWS_REMEMBERED, begun};
 use crate::decoded::Decoded;
-use crate::projection::{ApplyError, Projection};
+use crate::projection::{ApplyError, Pending, Projection};
 use crate::rows::Rows;
 use domain::any_event::{AnyEvent, DEPLOYMENT, DIAGNOSTIC_RUN, FINDING};
 use domain::diagnostic_run::RunEvent;
@@ -51,7 +51,7 @@ impl Projection for Deployments {
         wants
     }
 
-    fn apply<'a>(
+    fn fold<'a>(
         &'a mut self,
         events: &'a [Arc<Decoded>],
         db: &'a mut PgConnection,
@@ -63,10 +63,20 @@ impl Projection for Deployments {
             let touched: HashSet<Uuid> = events.iter().filter_map(|event| self.deployment_of(event)).collect();
             self.deployments.fetch(db, touched.into_iter(), &begun).await?;
             for event in events {
-                self.fold(event)?;
+                self.fold_one(event)?;
             }
+            Ok(())
+        })
+    }
+
+    fn pending(&self) -> Pending {
+        self.deployments.pending() + self.findings.pending()
+    }
+
+    fn write<'a>(&'a mut self, db: &'a mut PgConnection) -> BoxFuture<'a, Result<(), sqlx::Error>> {
+        Box::pin(async move {
             self.findings.write(db).await?;
-            Ok(self.deployments.write(db).await?)
+            self.deployments.write(db).await
         })
     }
 
@@ -110,7 +120,7 @@ impl Deployments {
         }
     }
 
-    fn fold(&mut self, event: &Decoded) -> Result<(), ApplyError> {
+    fn fold_one(&mut self, event: &Decoded) -> Result<(), ApplyError> {
         match &event.event {
             AnyEvent::Deployment(deployment) => {
                 deployment_row::fold(self.deployments.change(event.id), deployment, event)
@@ -134,8 +144,8 @@ impl Deployments {
         Ok(())
     }
 
-    /// Changes the row of the event's deployment. There may be none: a run can be asked for of a deployment that was never
-    /// registered, and fails.
+    /// Changes the row of the event's deployment. There may be none: a run can be asked for of a deployment that was
+    /// never registered, and fails.
     fn of_deployment(&mut self, event: &Decoded, change: impl FnOnce(&mut DeploymentRow)) {
         let Some(id) = self.deployment_of(event).filter(|id| self.deployments.get(*id).is_some()) else { return };
         if let Some(row) = self.deployments.change(id) {

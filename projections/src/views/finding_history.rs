@@ -1,8 +1,8 @@
 //! `view_finding_history`: each finding's life, event by event.
 
 use crate::decoded::Decoded;
-use crate::projection::{ApplyError, Projection};
-use crate::table::{Existing, clean_json, columns};
+use crate::projection::{ApplyError, Pending, Projection};
+use crate::table::{Existing, Weighed, clean_json, columns, pending};
 use chrono::{DateTime, Utc};
 use domain::any_event::{AnyEvent, FINDING};
 use domain::finding::{FindingEvent, Sighting};
@@ -15,8 +15,11 @@ use uuid::Uuid;
 
 const VERSION: i32 = 1;
 
-/// The projection. It needs no memory: history is only added to.
-pub struct FindingHistory;
+/// The projection. It remembers nothing of the database: history is only added to.
+#[derive(Default)]
+pub struct FindingHistory {
+    rows: Vec<HistoryRow>,
+}
 
 impl Projection for FindingHistory {
     fn name(&self) -> &'static str {
@@ -35,21 +38,32 @@ impl Projection for FindingHistory {
         wants
     }
 
-    fn apply<'a>(
+    fn fold<'a>(
         &'a mut self,
         events: &'a [Arc<Decoded>],
         db: &'a mut PgConnection,
     ) -> BoxFuture<'a, Result<(), ApplyError>> {
         Box::pin(async move {
-            let rows: Vec<HistoryRow> = events.iter().filter_map(|event| HistoryRow::new(event)).collect();
-            if rows.is_empty() {
-                return Ok(());
-            }
-            Ok(save_rows(db, &rows.iter().collect::<Vec<_>>()).await?)
+            let _ = db;
+            self.rows.extend(events.iter().filter_map(|event| HistoryRow::new(event)));
+            Ok(())
         })
     }
 
-    fn forget(&mut self) {}
+    fn pending(&self) -> Pending {
+        pending(self.rows.iter())
+    }
+
+    fn write<'a>(&'a mut self, db: &'a mut PgConnection) -> BoxFuture<'a, Result<(), sqlx::Error>> {
+        Box::pin(async move {
+            let rows = std::mem::take(&mut self.rows);
+            save_rows(db, &rows.iter().collect::<Vec<_>>()).await
+        })
+    }
+
+    fn forget(&mut self) {
+        self.rows.clear();
+    }
 }
 
 fn wants(event: &RecordedEvent) -> bool {
@@ -86,8 +100,14 @@ impl HistoryRow {
     }
 }
 
-/// When it happened, in which run, and what there is to say: not the whole sighting again, only what changes from one to
-/// the next.
+impl Weighed for HistoryRow {
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + 64 + self.detail.len()
+    }
+}
+
+/// When it happened, in which run, and what there is to say: not the whole sighting again, only what changes from one
+/// to the next.
 fn told(finding: &FindingEvent) -> (DateTime<Utc>, Option<Uuid>, Value) {
     let seen = |sighting: &Sighting| json!({ "outcome": sighting.outcome, "symptom": sighting.symptom });
     match finding {

@@ -2,9 +2,9 @@
 
 use super::{ROWS_REMEMBERED, begun};
 use crate::decoded::Decoded;
-use crate::projection::{ApplyError, Projection};
+use crate::projection::{ApplyError, Pending, Projection};
 use crate::rows::Rows;
-use crate::table::{Existing, Loading, Table, clean, clean_json, columns, select_list};
+use crate::table::{Existing, Loading, Table, Weighed, clean, clean_json, columns, select_list};
 use chrono::{DateTime, Utc};
 use domain::RunId;
 use domain::any_event::{AnyEvent, FINDING};
@@ -45,7 +45,7 @@ impl Projection for Findings {
         wants
     }
 
-    fn apply<'a>(
+    fn fold<'a>(
         &'a mut self,
         events: &'a [Arc<Decoded>],
         db: &'a mut PgConnection,
@@ -57,8 +57,16 @@ impl Projection for Findings {
                     fold(self.rows.change(event.id), finding, event)?;
                 }
             }
-            Ok(self.rows.write(db).await?)
+            Ok(())
         })
+    }
+
+    fn pending(&self) -> Pending {
+        self.rows.pending()
+    }
+
+    fn write<'a>(&'a mut self, db: &'a mut PgConnection) -> BoxFuture<'a, Result<(), sqlx::Error>> {
+        Box::pin(self.rows.write(db))
     }
 
     fn forget(&mut self) {
@@ -177,6 +185,13 @@ impl FindingRow {
 
     fn measured_good(&mut self, run: RunId) {
         self.last_run_id = run.0;
+    }
+}
+
+impl Weighed for FindingRow {
+    fn bytes(&self) -> usize {
+        let texts = [&self.resource, &self.symptom, &self.cause, &self.impact, &self.advice, &self.evidence];
+        size_of::<Self>() + 128 + texts.iter().map(|text| text.len()).sum::<usize>()
     }
 }
 

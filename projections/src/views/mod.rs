@@ -16,10 +16,10 @@ use uuid::Uuid;
 /// Every projection, alphabetical.
 pub fn all() -> Vec<Box<dyn Projection>> {
     vec![
-        Box::new(check_results::CheckResults),
+        Box::new(check_results::CheckResults::default()),
         Box::new(daily_figures::DailyFigures::default()),
         Box::new(deployments::Deployments::default()),
-        Box::new(finding_history::FindingHistory),
+        Box::new(finding_history::FindingHistory::default()),
         Box::new(findings::Findings::default()),
         Box::new(runs::Runs::default()),
     ]

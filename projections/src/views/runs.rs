@@ -2,9 +2,9 @@
 
 use super::{ROWS_REMEMBERED, begun};
 use crate::decoded::Decoded;
-use crate::projection::{ApplyError, Projection};
+use crate::projection::{ApplyError, Pending, Projection};
 use crate::rows::Rows;
-use crate::table::{Existing, Loading, Table, clean, columns, select_list};
+use crate::table::{Existing, Loading, Table, Weighed, clean, columns, select_list};
 use chrono::{DateTime, Utc};
 use domain::any_event::{AnyEvent, DIAGNOSTIC_RUN};
 use domain::diagnostic_run::{CheckResult, Priority, RunEvent, Tally};
@@ -45,7 +45,7 @@ impl Projection for Runs {
         wants
     }
 
-    fn apply<'a>(
+    fn fold<'a>(
         &'a mut self,
         events: &'a [Arc<Decoded>],
         db: &'a mut PgConnection,
@@ -57,8 +57,16 @@ impl Projection for Runs {
                     fold(self.rows.change(event.id), run, event)?;
                 }
             }
-            Ok(self.rows.write(db).await?)
+            Ok(())
         })
+    }
+
+    fn pending(&self) -> Pending {
+        self.rows.pending()
+    }
+
+    fn write<'a>(&'a mut self, db: &'a mut PgConnection) -> BoxFuture<'a, Result<(), sqlx::Error>> {
+        Box::pin(self.rows.write(db))
     }
 
     fn forget(&mut self) {
@@ -152,6 +160,12 @@ impl RunRow {
         self.critical = tally.critical as i32;
         self.unknown = tally.unknown as i32;
         self.ended_at = Some(at);
+    }
+}
+
+impl Weighed for RunRow {
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + 128 + self.reason.as_ref().map_or(0, String::len)
     }
 }
 

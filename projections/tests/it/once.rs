@@ -3,7 +3,7 @@
 use crate::support::{Running, assert_same, quick, replayed, story};
 use private_servers::testing::TestDatabase;
 use projections::testing::{MemoryLog, dump};
-use projections::{ReplayOptions, RunnerOptions, replay};
+use projections::{Pending, ReplayOptions, RunnerOptions, replay};
 use proptest::prelude::*;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -54,6 +54,7 @@ async fn in_parts(seed: u64, parts: &[usize]) {
         log.push(told.by_ref().take(*part));
         let options = ReplayOptions {
             block_events: 1 + part * (index + 1) % 97,
+            pending_max: Pending { rows: 1 + part % 40, bytes: 1 << 20 },
             from_start: index == 0,
             ..ReplayOptions::default()
         };

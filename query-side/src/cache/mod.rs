@@ -1,8 +1,8 @@
 //! Rows by id: in this process first, in Redis second, in the database always.
 //!
 //! A cached row carries the position that its view had come to when it was read. It is served only while no event that
-//! could have changed it is known to be newer ([`freshness`]), so a cache needs no invalidation message and may be lost,
-//! evicted or down at any time: then the database is asked.
+//! could have changed it is known to be newer ([`freshness`]), so a cache needs no invalidation message and may be
+//! lost, evicted or down at any time: then the database is asked.
 
 mod freshness;
 mod shared;
@@ -149,8 +149,8 @@ impl Cache {
         Self(None)
     }
 
-    /// Starts following the feed, which is what makes cached rows trustworthy. Until it follows, and whenever it can not,
-    /// nothing is served from the cache. `cancel` stops it.
+    /// Starts following the feed, which is what makes cached rows trustworthy. Until it follows, and whenever it can
+    /// not, nothing is served from the cache. `cancel` stops it.
     pub fn start(
         options: CacheOptions,
         pool: PgPool,

@@ -56,8 +56,8 @@ pub struct DeploymentView {
     pub retired_at: Option<DateTime<Utc>>,
     /// Why.
     pub retire_reason: Option<String>,
-    /// The worst open finding that is not muted at the moment of reading; `Unknown` where there is none and the last run
-    /// measured nothing, or there was no run.
+    /// The worst open finding that is not muted at the moment of reading; `Unknown` where there is none and the last
+    /// run measured nothing, or there was no run.
     pub health: Outcome,
     /// Open critical findings that are not muted.
     pub open_critical: i64,

@@ -1,7 +1,7 @@
 //! `view_daily_findings`: what is remembered of findings, for the events that do not repeat it.
 
 use super::VERSION;
-use crate::table::{Existing, Loading, Table, columns, select_list};
+use crate::table::{Existing, Loading, Table, Weighed, columns, select_list};
 use chrono::{DateTime, Utc};
 use domain::finding::Sighting;
 use futures::future::BoxFuture;
@@ -28,6 +28,12 @@ impl FindingRow {
         self.open = true;
         let first_bad = self.suspected_at.take().unwrap_or(sighting.measured_at);
         (at - first_bad).num_seconds().max(0)
+    }
+}
+
+impl Weighed for FindingRow {
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + 64
     }
 }
 

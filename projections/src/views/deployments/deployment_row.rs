@@ -4,7 +4,7 @@ use super::VERSION;
 use super::finding_row::CountsAs;
 use crate::decoded::Decoded;
 use crate::projection::ApplyError;
-use crate::table::{Existing, Loading, Table, clean, clean_json, columns, select_list};
+use crate::table::{Existing, Loading, Table, Weighed, clean, clean_json, columns, select_list};
 use chrono::{DateTime, Utc};
 use domain::deployment::{Component, DeploymentEvent, MaintenanceWindow};
 use domain::diagnostic_run::{RunEvent, Tally};
@@ -107,6 +107,12 @@ impl DeploymentRow {
 
     fn drop_override(&mut self, check: &CheckCode, threshold: &str) {
         self.overrides.retain(|one| (&one.check, one.threshold.as_str()) != (check, threshold));
+    }
+}
+
+impl Weighed for DeploymentRow {
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + 1_024 * (1 + self.components.len()) + 256 * (self.overrides.len() + self.maintenance.len())
     }
 }
 

@@ -3,7 +3,7 @@
 use super::VERSION;
 use crate::decoded::Decoded;
 use crate::projection::ApplyError;
-use crate::table::{Existing, Loading, Table, columns, select_list};
+use crate::table::{Existing, Loading, Table, Weighed, columns, select_list};
 use chrono::{DateTime, Utc};
 use domain::Outcome;
 use domain::finding::FindingEvent;
@@ -49,6 +49,12 @@ impl FindingRow {
     fn open(&mut self, severity: Outcome) {
         severity.as_str().clone_into(&mut self.severity);
         self.open = true;
+    }
+}
+
+impl Weighed for FindingRow {
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + 64
     }
 }
 

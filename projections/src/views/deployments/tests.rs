@@ -63,7 +63,7 @@ fn muted() -> (Uuid, AnyEvent) {
 fn given(events: Vec<(Uuid, AnyEvent)>) -> DeploymentRow {
     let mut view = Deployments::default();
     for event in log_of(events) {
-        view.fold(&event).unwrap();
+        view.fold_one(&event).unwrap();
     }
     view.deployments.get(deployment().0).unwrap().clone()
 }
@@ -153,7 +153,7 @@ fn components_overrides_and_maintenance_are_as_last_said() {
 fn a_run_of_what_was_never_registered_is_passed_over() {
     let mut view = Deployments::default();
     for event in log_of(vec![ok_run(), opened(FINDING, Outcome::Critical), resolved()]) {
-        view.fold(&event).unwrap();
+        view.fold_one(&event).unwrap();
     }
     assert!(view.deployments.get(deployment().0).is_none());
 }
