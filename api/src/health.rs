@@ -33,7 +33,8 @@ impl HealthStatus {
 /// One measurement of one part of the platform.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HealthCheck {
-    /// The part, such as `database`, `event-log`, `projection:findings`, `process-manager:run-planner`, `workers`, `redis`.
+    /// The part, such as `database`, `event-log`, `projection:findings`, `process-manager:run-planner`, `workers`,
+    /// `redis`.
     pub component: String,
     /// What was measured of it, such as `responseTime`, `lag`, `connections`.
     pub measurement: String,

@@ -1,8 +1,8 @@
 //! The platform's door: GraphQL over HTTP, WebSocket and server-sent events, health, readiness and metrics.
 //!
-//! Nothing is decided and nothing is queried here by hand: a query is a call of query-side, a mutation a command through
-//! the bus, a subscription a view of the live feed. What the API adds is the contract with clients: types, limits, error
-//! codes, positions for reading one's own writes, and streams that can be resumed.
+//! Nothing is decided and nothing is queried here by hand: a query is a call of query-side, a mutation a command
+//! through the bus, a subscription a view of the live feed. What the API adds is the contract with clients: types,
+//! limits, error codes, positions for reading one's own writes, and streams that can be resumed.
 //!
 //! Read in this order: [`options`], [`state`], [`schema`], [`http`] (the transports), [`topics`] (the dispatcher of
 //! subscriptions), [`health`], [`metrics`].

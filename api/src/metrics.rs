@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
@@ -157,6 +157,15 @@ impl Drop for Counted {
     }
 }
 
+impl Sample {
+    fn encode(&self, encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
+        match self.kind {
+            SampleKind::Gauge => ConstGauge::new(self.value).encode(encoder),
+            SampleKind::Counter => ConstCounter::new(self.value).encode(encoder),
+        }
+    }
+}
+
 struct Sources(Vec<Arc<dyn MetricSource>>);
 
 impl fmt::Debug for Sources {
@@ -178,12 +187,14 @@ impl Collector for Sources {
                 SampleKind::Counter => ConstCounter::new(0.0_f64).metric_type(),
             };
             let mut family = encoder.encode_descriptor(first.name, first.help, None, kind)?;
+            if let [only] = group
+                && only.labels.is_empty()
+            {
+                only.encode(family)?;
+                continue;
+            }
             for sample in group {
-                let one = family.encode_family(&sample.labels)?;
-                match sample.kind {
-                    SampleKind::Gauge => ConstGauge::new(sample.value).encode(one)?,
-                    SampleKind::Counter => ConstCounter::new(sample.value).encode(one)?,
-                }
+                sample.encode(family.encode_family(&sample.labels)?)?;
             }
         }
         Ok(())

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 pub struct ResumeAt(AtomicI64);
 
 impl ResumeAt {
-    /// Moves on. Called right before the event is handed out, so that the transport reads the position of what it sends.
+    /// Moves on. Called right before the event is handed out, so that the transport reads the position of what it
+    /// sends.
     pub fn set(&self, position: Position) {
         self.0.store(position.0, Ordering::Release);
     }

@@ -1,5 +1,5 @@
-//! One dispatcher a process: it reads the live feed once, decodes what subscriptions wait for, and hands it on to all of
-//! them. While nobody waits it only reads along.
+//! One dispatcher a process: it reads the live feed once, decodes what subscriptions wait for, and hands it on to all
+//! of them. While nobody waits it only reads along.
 //!
 //! Progress of single runs does not come this way: the feed itself wakes a run's followers by their stream.
 

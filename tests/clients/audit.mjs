@@ -1,6 +1,6 @@
 // The audits of the GraphQL over HTTP specification: node audit.mjs http://127.0.0.1:8080/graphql
 import { serverAudits } from 'graphql-http';
-import { bounded } from './common.mjs';
+import { bounded } from './expectations.mjs';
 
 bounded(60);
 const [url] = process.argv.slice(2);

@@ -1,7 +1,7 @@
 // graphql-ws against a running API: node ws.mjs ws://HOST/graphql/ws http://HOST/graphql RUN
 import { createClient } from 'graphql-ws';
 import WebSocket from 'ws';
-import { bounded, expect, followRun } from './common.mjs';
+import { bounded, expect, followRun } from './expectations.mjs';
 
 bounded(60);
 const [given, http, run] = process.argv.slice(2);

@@ -69,7 +69,7 @@ async fn answer(
     let work = async {
         let params = params.await?;
         let prepared = params.into_request(state, caller, allowed);
-        let span = tracing::info_span!("graphql.request", graphql.operation.name = prepared.request.operation_name);
+        let span = tracing::debug_span!("graphql.request", graphql.operation.name = prepared.request.operation_name);
         Ok(state.schema.execute(prepared.request).instrument(span).await)
     };
     match tokio::time::timeout(state.options.request_timeout, work).await {

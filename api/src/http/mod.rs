@@ -6,7 +6,6 @@ mod graphql;
 mod observe;
 mod params;
 mod sse;
-mod trace;
 mod websocket;
 
 use crate::problem::Problem;

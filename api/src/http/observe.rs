@@ -1,12 +1,12 @@
 //! What wraps every request: its id, its span, its time, and the headers that every answer carries.
 
-use super::trace;
 use crate::metrics::HttpLabels;
 use crate::state::ApiState;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::Response;
+use command_side::trace;
 use std::time::Instant;
 use tracing::Instrument;
 use uuid::Uuid;
@@ -24,7 +24,9 @@ pub async fn observe(State(state): State<ApiState>, mut request: Request, next: 
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let method = known_method(request.method());
     let id = request_id(request.headers());
-    let incoming = request.headers().get("traceparent").and_then(|value| value.to_str().ok()).and_then(trace::parse);
+    let incoming = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
+    // Of what anybody may send, only what is a trace context goes further.
+    let incoming = incoming.and_then(trace::parse).map(|context| trace::format(&context));
     let span = tracing::info_span!(
         "http.request",
         otel.name = format!("{method} {route}"),
@@ -32,14 +34,18 @@ pub async fn observe(State(state): State<ApiState>, mut request: Request, next: 
         http.request.method = method,
         http.route = route,
         http.response.status_code = tracing::field::Empty,
+        otel.status_code = tracing::field::Empty,
         request.id = id.to_str().unwrap_or_default(),
     );
-    if let Some(parent) = incoming.clone() {
-        trace::adopt(&span, parent);
-    }
-    request.extensions_mut().insert(Traceparent(trace::carried_on(&span, incoming.as_ref())));
+    trace::adopt(&span, incoming.as_deref());
+    // Where spans are not traced, the request's own context is handed on.
+    let carried = trace::of(&span).map(|own| trace::format(&own)).or(incoming);
+    request.extensions_mut().insert(Traceparent(carried));
     let mut response = next.run(request).instrument(span.clone()).await;
     span.record("http.response.status_code", response.status().as_u16());
+    if response.status().is_server_error() {
+        span.record("otel.status_code", "ERROR");
+    }
     dress(response.headers_mut(), id);
     let labels = HttpLabels { route, method, status: response.status().as_u16() };
     state.metrics.observe_http(&labels, started.elapsed());

@@ -129,6 +129,8 @@ impl Pump {
         let mut sent = None;
         let cut = loop {
             let response = tokio::select! {
+                // A server that stops says so before anything that fails on account of that.
+                biased;
                 () = self.state.cancel.cancelled() => break Some(CutOff::GoingAway),
                 () = self.sender.closed() => return,
                 response = operation.next() => response,

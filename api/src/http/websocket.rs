@@ -1,7 +1,7 @@
 //! `/graphql/ws`: the `graphql-transport-ws` protocol.
 //!
-//! Our own, since the stock one closes idle sockets that it never pinged, lets an id be used twice, and bounds neither the
-//! operations of a socket nor the time that a message waits for its client.
+//! Our own, since the stock one closes idle sockets that it never pinged, lets an id be used twice, and bounds neither
+//! the operations of a socket nor the time that a message waits for its client.
 
 use super::observe::Traceparent;
 use super::params::Params;
@@ -21,6 +21,7 @@ use domain::{Actor, Position};
 use futures::StreamExt;
 use futures::stream::{self, AbortHandle, Abortable, BoxStream, SelectAll};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -71,25 +72,39 @@ pub async fn upgrade(
     })
 }
 
+/// A message as it comes; which members it must have depends on its type.
 #[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum ClientMessage {
-    ConnectionInit {
-        #[serde(default)]
-        payload: Option<Value>,
-    },
-    Ping {
-        #[serde(default)]
-        payload: Option<Value>,
-    },
-    Pong {},
-    Subscribe {
-        id: String,
-        payload: Box<serde_json::value::RawValue>,
-    },
-    Complete {
-        id: String,
-    },
+struct RawMessage<'a> {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    id: Option<String>,
+    #[serde(default, borrow)]
+    payload: Option<&'a RawValue>,
+}
+
+enum ClientMessage<'a> {
+    ConnectionInit { payload: Option<&'a RawValue> },
+    Ping { payload: Option<&'a RawValue> },
+    Pong,
+    Subscribe { id: String, payload: &'a RawValue },
+    Complete { id: String },
+}
+
+impl<'a> ClientMessage<'a> {
+    fn parse(text: &'a str) -> Result<Self, Ended> {
+        let bad = |what: String| Ended::new(close::BAD_MESSAGE, what);
+        let RawMessage { kind, id, payload } =
+            serde_json::from_str(text).map_err(|error| bad(format!("not a message: {error}")))?;
+        Ok(match (kind.as_str(), id, payload) {
+            ("connection_init", _, payload) => Self::ConnectionInit { payload },
+            ("ping", _, payload) => Self::Ping { payload },
+            ("pong", _, _) => Self::Pong,
+            ("subscribe", Some(id), Some(payload)) => Self::Subscribe { id, payload },
+            ("complete", Some(id), _) => Self::Complete { id },
+            _ => return Err(bad("a message of unknown type, or one without its id or payload".to_owned())),
+        })
+    }
 }
 
 /// Why a connection ends.
@@ -160,6 +175,8 @@ impl Connection {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                // A server that stops says so before anything that fails on account of that.
+                biased;
                 () = self.state.cancel.cancelled() => return Err(Some(self.going_away())),
                 () = tokio::time::sleep_until(opened + self.state.options.init_timeout), if self.actor.is_none() => {
                     return Err(Some(Ended::new(close::INIT_TIMEOUT, "Connection initialisation timeout")));
@@ -189,12 +206,10 @@ impl Connection {
             Some(Ok(Message::Binary(_))) => return Err(Some(Ended::new(close::BAD_MESSAGE, "messages are text"))),
             Some(Ok(Message::Close(_)) | Err(_)) | None => return Err(None),
         };
-        let message = serde_json::from_str(text.as_str())
-            .map_err(|error| Some(Ended::new(close::BAD_MESSAGE, format!("not a message: {error}"))))?;
-        match message {
+        match ClientMessage::parse(text.as_str()).map_err(Some)? {
             ClientMessage::ConnectionInit { payload } => self.init(payload).await,
             ClientMessage::Ping { payload } => self.pong(payload).await,
-            ClientMessage::Pong {} => Ok(()),
+            ClientMessage::Pong => Ok(()),
             ClientMessage::Subscribe { id, payload } => self.subscribe(id, payload.get()).await,
             ClientMessage::Complete { id } => {
                 if let Some(operation) = self.operations.remove(&id) {
@@ -205,18 +220,19 @@ impl Connection {
         }
     }
 
-    async fn init(&mut self, payload: Option<Value>) -> Flow {
+    async fn init(&mut self, payload: Option<&RawValue>) -> Flow {
         if self.actor.is_some() {
             return Err(Some(Ended::new(close::TOO_MANY_INITS, "Too many initialisation requests")));
         }
         // A browser can not set a header here: the token may come in the payload.
+        let payload: Option<Value> = payload.and_then(|payload| serde_json::from_str(payload.get()).ok());
         let by_payload = payload.as_ref().and_then(|payload| payload.get("authorization")).and_then(Value::as_str);
         let actor = actor_of(&self.state.options, by_payload.or(self.authorization.as_deref()));
         self.actor = Some(actor.map_err(|error| Some(Ended::new(close::FORBIDDEN, error.to_string())))?);
         self.send(&json!({ "type": "connection_ack" })).await
     }
 
-    async fn pong(&mut self, payload: Option<Value>) -> Flow {
+    async fn pong(&mut self, payload: Option<&RawValue>) -> Flow {
         match payload {
             Some(payload) => self.send(&json!({ "type": "pong", "payload": payload })).await,
             None => self.send(&json!({ "type": "pong" })).await,

@@ -1,7 +1,7 @@
 //! The stable codes of errors, in one place: what each means for a client, and what HTTP says of it.
 //!
-//! Expected refusals are data (a mutation's `CommandRefused`), never errors. An error means that the request was bad, not
-//! allowed, or could not be answered just now.
+//! Expected refusals are data (a mutation's `CommandRefused`), never errors. An error means that the request was bad,
+//! not allowed, or could not be answered just now.
 
 use async_graphql::{Error, ErrorExtensionValues, ErrorExtensions, Response, ServerError};
 
@@ -72,8 +72,8 @@ pub fn code_of(error: &ServerError) -> Option<&str> {
     }
 }
 
-/// Gives a code to the errors that the GraphQL library raises itself. Those without a path are about the document; those
-/// with one are about an argument, since resolvers of ours give a code to each of theirs.
+/// Gives a code to the errors that the GraphQL library raises itself. Those without a path are about the document;
+/// those with one are about an argument, since resolvers of ours give a code to each of theirs.
 pub fn assign(response: &mut Response) {
     for error in &mut response.errors {
         if code_of(error).is_some() {

@@ -1,5 +1,5 @@
-//! Every request's way in, on any transport: the persisted document or the checked text, which kind of operation may come
-//! here, and codes on the library's own errors.
+//! Every request's way in, on any transport: the persisted document or the checked text, which kind of operation may
+//! come here, and codes on the library's own errors.
 
 use super::codes::{
     self, BAD_REQUEST, GRAPHQL_PARSE_FAILED, OPERATION_NOT_ALLOWED, PERSISTED_QUERY_MISMATCH,

@@ -1,4 +1,5 @@
-//! Global ids: base64 of `Type:uuid`, as Relay has them. Where a type is known from the place, a bare UUID does as well.
+//! Global ids: base64 of `Type:uuid`, as Relay has them. Where a type is known from the place, a bare UUID does as
+//! well.
 
 use super::codes::{BAD_USER_INPUT, coded};
 use async_graphql::{Error, ID};

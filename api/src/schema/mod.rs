@@ -1,5 +1,5 @@
-//! The GraphQL schema. Resolvers are thin: a query is one call of query-side, a mutation one command, a subscription one
-//! view of the live feed. No SQL, no decisions.
+//! The GraphQL schema. Resolvers are thin: a query is one call of query-side, a mutation one command, a subscription
+//! one view of the live feed. No SQL, no decisions.
 
 pub mod codes;
 mod context;

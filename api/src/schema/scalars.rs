@@ -3,7 +3,8 @@
 use async_graphql::{InputValueError, InputValueResult, Scalar, ScalarType, Value};
 use domain::Position;
 
-/// The place of an event in the total order of the log: a whole number, dense from 1. May be sent as a number or as text.
+/// The place of an event in the total order of the log: a whole number, dense from 1. May be sent as a number or as
+/// text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PositionScalar(pub Position);
 

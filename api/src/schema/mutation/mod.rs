@@ -1,5 +1,5 @@
-//! The mutations: each is one command. An accepted one tells the position of what it wrote, for `atLeast`; a refused one
-//! is data, with the domain's stable code.
+//! The mutations: each is one command. An accepted one tells the position of what it wrote, for `atLeast`; a refused
+//! one is data, with the domain's stable code.
 
 mod deployment;
 mod finding;
@@ -149,7 +149,6 @@ macro_rules! payload {
 
         $(#[$doc])*
         #[derive(async_graphql::Union)]
-        #[allow(clippy::large_enum_variant, reason = "one a request")]
         pub enum $payload {
             /// It was accepted.
             Accepted($accepted),

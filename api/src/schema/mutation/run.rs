@@ -76,7 +76,8 @@ impl RunMutation {
         let fixed = input.deadline;
         let command = input.command(ctx, id.into())?;
         let mut outcome = execute::<DiagnosticRun>(ctx, id, command_id, command.clone()).await?;
-        // A repeated request counts its timeout from another moment: the first one's deadline makes it the same command.
+        // A repeated request counts its timeout from another moment: the first one's deadline makes it the same
+        // command.
         if fixed.is_none()
             && matches!(outcome, Err(CommandError::CommandReused))
             && let Some(first) = first_deadline(ctx, id.into()).await?

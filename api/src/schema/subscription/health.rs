@@ -1,7 +1,7 @@
 //! Changes of health: of the platform's own, and of deployments'.
 //!
-//! One watcher a process: it looks at the platform every second and at the deployments that events have touched, and only
-//! while somebody listens.
+//! One watcher a process: it looks at the platform every second and at the deployments that events have touched, and
+//! only while somebody listens.
 
 use crate::schema::codes::{SLOW_CLIENT, UNAVAILABLE, coded};
 use crate::schema::context::caller;

@@ -1,5 +1,5 @@
-//! The subscriptions. All are served from the live feed; `events` resumes by position after a reconnect, the others start
-//! with what is now.
+//! The subscriptions. All are served from the live feed; `events` resumes by position after a reconnect, the others
+//! start with what is now.
 
 mod events;
 mod findings;

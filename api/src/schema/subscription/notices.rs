@@ -19,8 +19,8 @@ struct Follower {
     done: bool,
 }
 
-/// The notices of a tenant that `choose` makes something of. A follower that falls too far behind ends with an error that
-/// says from where to resume.
+/// The notices of a tenant that `choose` makes something of. A follower that falls too far behind ends with an error
+/// that says from where to resume.
 pub fn follow<T: Send + 'static>(
     topics: &Topics,
     tenant: TenantId,

@@ -14,6 +14,7 @@ use query_side::{CheckResultView, DeploymentLoader, RunLoader};
 /// What one check of one component gave in one run.
 pub struct CheckResult(pub CheckResultView);
 
+/// What one check of one component gave in one run.
 #[Object]
 impl CheckResult {
     /// The run's id.

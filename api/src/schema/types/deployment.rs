@@ -19,6 +19,7 @@ use uuid::Uuid;
 /// A Content Manager installation under care, with its health.
 pub struct Deployment(pub Arc<DeploymentView>);
 
+/// A Content Manager installation under care, with its health.
 #[Object]
 impl Deployment {
     /// Its global id.

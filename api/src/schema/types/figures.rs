@@ -12,6 +12,7 @@ use query_side::DeploymentLoader;
 /// The figures of one day, deployment, check and severity.
 pub struct DailyFigure(pub query_side::DailyFigure);
 
+/// The figures of one day, deployment, check and severity.
 #[Object]
 impl DailyFigure {
     /// The UTC date.

@@ -25,6 +25,7 @@ impl From<&FindingView> for Finding {
     }
 }
 
+/// One problem, by its fingerprint: deployment, check and resource.
 #[Object]
 impl Finding {
     /// Its global id.

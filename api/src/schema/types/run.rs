@@ -16,6 +16,7 @@ use uuid::Uuid;
 /// One diagnosis of one deployment.
 pub struct Run(pub Arc<RunView>);
 
+/// One diagnosis of one deployment.
 #[Object]
 impl Run {
     /// Its global id.
