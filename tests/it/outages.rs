@@ -1,5 +1,5 @@
-//! PostgreSQL stops and returns, Redis stops and returns: clear answers meanwhile, nothing acknowledged lost, and the roles
-//! recover by themselves.
+//! PostgreSQL stops and returns, Redis stops and returns: clear answers meanwhile, nothing acknowledged lost, and the
+//! roles recover by themselves.
 
 use acceptance_tests::{Cmdiag, Serving};
 use private_servers::testing::test_folder;
@@ -30,7 +30,7 @@ async fn graphql(
 }
 
 const REQUEST_RUN: &str = "mutation($id: ID!, $key: String!) { requestRun(input: { deploymentId: $id, profile: \"quick\", \
-                           idempotencyKey: $key }) { __typename ... on RunAccepted { runId position } \
+                           idempotencyKey: $key }) { __typename ... on RequestRunAccepted { runId position } \
                            ... on CommandRefused { code message } } }";
 
 async fn ready_again(client: &reqwest::Client, serving: &Serving) {

@@ -28,13 +28,13 @@ const BANNED: &[(&str, &[&str], &str)] = &[
     ("std::thread::sleep", &["lab/", "/tests/", "tests/"], "tokio::time, bounded"),
     (
         "Utc::now()",
-        &["command-side/src/clock.rs", "lab/", "cmdiag/", "bench/", "/tests/", "tests/"],
+        &["command-side/src/clock.rs", "/testing.rs", "lab/", "cmdiag/", "bench/", "/tests/", "tests/"],
         "the Clock handed in",
     ),
     ("SystemTime::now()", &["lab/", "cmdiag/", "bench/", "/tests/", "tests/"], "the Clock handed in"),
     (
         "println!",
-        &["/bin/", "cmdiag/src/commands/", "bench/", "/tests/", "tests/", "/build.rs"],
+        &["/bin/", "cmdiag/src/main.rs", "cmdiag/src/telemetry/", "bench/", "/tests/", "tests/"],
         "tracing, or cmdiag::output",
     ),
     ("process::exit", &[], "an ExitCode returned from main"),
@@ -98,7 +98,8 @@ fn lines_and_files_are_bounded() {
             broken.push(format!("{name}: {lines} lines, split it"));
         }
         for (number, line) in text.lines().enumerate() {
-            if line.chars().count() > LINE_COLUMNS_MAX && !line.contains("://") {
+            // A text is not broken up where nobody would find it any more.
+            if line.chars().count() > LINE_COLUMNS_MAX && !line.contains('"') {
                 broken.push(format!("{name}:{}: over {LINE_COLUMNS_MAX} columns", number + 1));
             }
         }
@@ -132,6 +133,10 @@ fn functions(text: &str) -> Vec<(usize, String, usize)> {
             continue;
         }
         let name = words.next().unwrap_or_default().split(['(', '<']).next().unwrap_or_default().to_owned();
+        let opening = lines[start..].iter().find(|line| line.ends_with([';', '{', '}']));
+        if opening.is_none_or(|line| line.ends_with(';')) {
+            continue; // declared in a trait, without a body
+        }
         let closing = format!("{}}}", " ".repeat(indent));
         let end = lines[start..].iter().position(|line| *line == closing).unwrap_or(0);
         found.push((start + 1, name, end + 1));
@@ -178,7 +183,8 @@ fn every_source_file_is_part_of_its_crate_and_says_what_it_is() {
     let all = rust_files();
     let mut broken = Vec::new();
     for (name, text) in &all {
-        if !text.starts_with("//!") {
+        let tests = name.contains("/tests/") || name.ends_with("/tests.rs");
+        if !text.starts_with("//!") && !tests {
             broken.push(format!("{name}: begins without a module comment"));
         }
         let path = Path::new(name);
