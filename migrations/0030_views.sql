@@ -136,7 +136,7 @@ CREATE TABLE cmdiag.view_findings (
     resource           text NOT NULL,
     status             text NOT NULL
         CHECK (status IN ('suspected', 'open', 'acknowledged', 'resolved', 'false_positive')),
-    -- Where it stands without regard to acknowledgement and false positive: what it comes back to when that is withdrawn.
+    -- Where it stands, acknowledged or false positive or not: what it comes back to when such a mark is withdrawn.
     phase              text NOT NULL CHECK (phase IN ('suspected', 'open', 'resolved')),
     severity           text NOT NULL CHECK (severity IN ('warning', 'critical')),
     muted_until        timestamptz,

@@ -11,6 +11,7 @@ use crate::projection::{Pending, Projection};
 use crate::runner::{Halt, Refused};
 use domain::Position;
 use event_store::{EventLog, LogError, RecordedEvent};
+use futures::StreamExt;
 use sqlx::{Connection, PgConnection, PgPool};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -96,6 +97,8 @@ struct Block {
 
 /// How many blocks may wait at each stage.
 const BLOCKS_AHEAD: usize = 2;
+/// How many blocks are read at a time.
+const READS_AHEAD: usize = 2;
 
 type Wants = Vec<fn(&RecordedEvent) -> bool>;
 
@@ -134,7 +137,7 @@ pub async fn replay(
         });
     }
     drop(done);
-    tasks.spawn(decode(to_decode, wants, outlets));
+    tasks.spawn(decode(to_decode, from, wants, outlets));
     let mut ended_early = false;
     while let Some(ended) = tasks.join_next().await {
         match ended {
@@ -155,6 +158,7 @@ pub async fn replay(
     Ok(replayed)
 }
 
+/// Reads blocks, the next while the one before is being taken apart: the log is dense, so each one's place is known.
 async fn read(
     log: Arc<dyn EventLog>,
     from: Position,
@@ -162,32 +166,49 @@ async fn read(
     block: usize,
     out: mpsc::Sender<Vec<RecordedEvent>>,
 ) -> Result<(), ReplayError> {
-    let mut after = from;
-    while after < until {
-        let limit = block.min((until.0 - after.0) as usize);
-        let events = log.read_all(after, limit).await?;
-        let Some(last) = events.last() else {
-            let position = after.next();
-            return Err(ReplayError::Event { position, reason: "the log ends before its head".to_owned() });
-        };
-        after = last.position;
-        if out.send(events).await.is_err() {
+    let starts = (from.0..until.0).step_by(block.max(1));
+    let read = |after: i64| {
+        let log = Arc::clone(&log);
+        let count = block.min((until.0 - after) as usize);
+        tokio::spawn(async move { read_block(log.as_ref(), Position(after), count).await })
+    };
+    let mut blocks = futures::stream::iter(starts).map(read).buffered(READS_AHEAD);
+    while let Some(block) = blocks.next().await {
+        if out.send(block.map_err(|_| ReplayError::Ended)??).await.is_err() {
             return Ok(());
         }
     }
     Ok(())
 }
 
+/// Exactly so many events: a log may give fewer at once than it was asked for.
+async fn read_block(log: &dyn EventLog, after: Position, count: usize) -> Result<Vec<RecordedEvent>, ReplayError> {
+    let mut events = log.read_all(after, count).await?;
+    while events.len() < count {
+        let last = events.last().map_or(after, |event| event.position);
+        let more = log.read_all(last, count - events.len()).await?;
+        if more.is_empty() {
+            let reason = "the log ends before its head".to_owned();
+            return Err(ReplayError::Event { position: last.next(), reason });
+        }
+        events.extend(more);
+    }
+    Ok(events)
+}
+
 async fn decode(
     mut blocks: mpsc::Receiver<Vec<RecordedEvent>>,
+    from: Position,
     wants: Wants,
     outlets: Vec<mpsc::Sender<Arc<Block>>>,
 ) -> Result<(), ReplayError> {
     let wants = Arc::new(wants);
+    let mut after = from;
     while let Some(events) = blocks.recv().await {
         let wants = Arc::clone(&wants);
-        let block = tokio::task::spawn_blocking(move || decode_block(events, &wants)).await;
+        let block = tokio::task::spawn_blocking(move || decode_block(events, after, &wants)).await;
         let block = Arc::new(block.map_err(|_| ReplayError::Ended)??);
+        after = block.last;
         for outlet in &outlets {
             if outlet.send(Arc::clone(&block)).await.is_err() {
                 return Ok(());
@@ -197,22 +218,22 @@ async fn decode(
     Ok(())
 }
 
-fn decode_block(events: Vec<RecordedEvent>, wants: &Wants) -> Result<Block, ReplayError> {
-    let mut last: Option<Position> = None;
+fn decode_block(events: Vec<RecordedEvent>, after: Position, wants: &Wants) -> Result<Block, ReplayError> {
+    let mut last = after;
     let mut decoded = Vec::with_capacity(events.len());
     for event in events {
         let position = event.position;
-        if let Some(expected) = last.map(Position::next).filter(|expected| *expected != position) {
+        if position != last.next() {
             let reason = format!("the log goes on at position {position}");
-            return Err(ReplayError::Event { position: expected, reason });
+            return Err(ReplayError::Event { position: last.next(), reason });
         }
-        last = Some(position);
+        last = position;
         if wants.iter().any(|wants| wants(&event)) {
             let event = Decoded::new(Arc::new(event));
             decoded.push(Arc::new(event.map_err(|reason| ReplayError::Event { position, reason })?));
         }
     }
-    Ok(Block { last: last.unwrap_or_default(), events: decoded })
+    Ok(Block { last, events: decoded })
 }
 
 /// One projection's part: its connection, with the lock.

@@ -29,10 +29,10 @@ const FILL: &str = "
         CASE WHEN n % 20 = 0 THEN 'open' ELSE 'resolved' END, CASE WHEN n % 20 = 0 THEN 'open' ELSE 'resolved' END,
         CASE WHEN n % 3 = 0 THEN 'critical' ELSE 'warning' END, NULL, NULL, false, 1, 0, '', '', '', '', '{}',
         now(), now() - n * interval '1 minute', now(), NULL, NULL, NULL, id(n), n, 1 FROM generate_series(1, 20000) n;
-    INSERT INTO view_finding_history SELECT id(n / 5), n % 5 + 1, n, 'FindingSeenAgain', now(), 'ann', id(n / 3), '{}', n, 1
-        FROM generate_series(1, 20000) n;
-    INSERT INTO view_daily_figures SELECT '2026-01-01'::date + n / 200, id(n % 200), 'CHECK-1', 'ok', 1, 1, 1, 1, 1, 1, 1, 1,
-        1, 1, n, 1 FROM generate_series(1, 20000) n;
+    INSERT INTO view_finding_history SELECT id(n / 5), n % 5 + 1, n, 'FindingSeenAgain', now(), 'ann', id(n / 3), '{}',
+        n, 1 FROM generate_series(1, 20000) n;
+    INSERT INTO view_daily_figures SELECT '2026-01-01'::date + n / 200, id(n % 200), 'CHECK-1', 'ok', 1, 1, 1, 1, 1, 1,
+        1, 1, 1, 1, n, 1 FROM generate_series(1, 20000) n;
     ANALYZE;";
 
 async fn filled() -> (TestDatabase, PgPool) {

@@ -5,7 +5,7 @@ use domain::Position;
 use event_store::RecordedEvent;
 use private_servers::testing::TestDatabase;
 use projections::testing::{MemoryLog, dump};
-use projections::{OperatorError, RunnerState, retry, skip};
+use projections::{OperatorError, ReplayError, ReplayOptions, RunnerState, replay, retry, skip};
 use serde_json::value::RawValue;
 use sqlx::PgPool;
 
@@ -178,4 +178,28 @@ async fn an_older_process_leaves_a_newer_view_alone() {
     running.stop().await;
     let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM view_runs").fetch_one(&pool).await.unwrap();
     assert_eq!(rows, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_says_where_it_can_not_go_on() {
+    let database = TestDatabase::migrated().await;
+    let pool = database.pool().await;
+    let options = ReplayOptions { block_events: 64, ..ReplayOptions::default() };
+    let fails_at = async |events: Vec<RecordedEvent>| {
+        let log = MemoryLog::new();
+        log.push(events);
+        match replay(&pool, log, projections::all(), &options).await {
+            Err(ReplayError::Event { position, .. }) => position.0,
+            other => panic!("{other:?}"),
+        }
+    };
+    // A gap at the edge of a block, and one within.
+    for gap in [64, 150] {
+        let mut events = story(17, 300);
+        events.remove(gap);
+        assert_eq!(fails_at(events).await, gap as i64 + 1);
+    }
+    let mut events = story(17, 300);
+    events[200].payload = RawValue::from_string("[]".to_owned()).unwrap();
+    assert_eq!(fails_at(events).await, 201);
 }

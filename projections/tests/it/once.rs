@@ -66,7 +66,10 @@ async fn in_parts(seed: u64, parts: &[usize]) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 8, max_shrink_iters: 16, ..ProptestConfig::default() })]
     #[test]
-    fn any_batches_and_any_restarts_give_the_same(seed in 0_u64..1_000, parts in prop::collection::vec(1_usize..150, 1..6)) {
+    fn any_batches_and_any_restarts_give_the_same(
+        seed in 0_u64..1_000,
+        parts in prop::collection::vec(1_usize..150, 1..6),
+    ) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(in_parts(seed, &parts));
     }
