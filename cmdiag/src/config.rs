@@ -91,7 +91,7 @@ impl Default for EngineConfig {
 }
 
 /// `[telemetry]`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TelemetryConfig {
     /// Log filter, such as `info` or `cmdiag=debug,warn`.
@@ -100,6 +100,15 @@ pub struct TelemetryConfig {
     pub json: bool,
     /// Send traces there by OTLP over HTTP, such as `http://127.0.0.1:4318`.
     pub otlp_endpoint: Option<String>,
+    /// The share of the traces that begin here that is recorded, from 0 to 1. Of a request that came with a trace
+    /// context, its sender has decided.
+    pub sample_ratio: f64,
+}
+
+impl Default for TelemetryConfig {
+    fn default() -> Self {
+        Self { log: None, json: false, otlp_endpoint: None, sample_ratio: 1.0 }
+    }
 }
 
 /// A text that is never shown.
@@ -121,8 +130,8 @@ impl std::fmt::Debug for Secret {
 }
 
 impl Config {
-    /// Reads the file (`--config`, else `CMDIAG_CONFIG`, else `cmdiag.toml` in the working folder if it is there) and the
-    /// environment.
+    /// Reads the file (`--config`, else `CMDIAG_CONFIG`, else `cmdiag.toml` in the working folder if it is there) and
+    /// the environment.
     pub fn load(named: Option<&Path>) -> Result<Self> {
         let from_env = std::env::var_os("CMDIAG_CONFIG").map(PathBuf::from);
         let default = PathBuf::from("cmdiag.toml");
@@ -167,6 +176,10 @@ impl Config {
         if let Some(endpoint) = env("CMDIAG_OTLP_ENDPOINT") {
             self.telemetry.otlp_endpoint = Some(endpoint);
         }
+        if let Some(ratio) = env("CMDIAG_OTLP_SAMPLE_RATIO") {
+            let parsed = ratio.parse().with_context(|| format!("CMDIAG_OTLP_SAMPLE_RATIO={ratio} is not a number"))?;
+            self.telemetry.sample_ratio = parsed;
+        }
         if let Some(filter) = env("CMDIAG_LOG") {
             self.telemetry.log = Some(filter);
         }
@@ -192,6 +205,15 @@ impl Config {
         if !(4..=500).contains(&self.database.max_connections) {
             bail!("database.max_connections = {}: must be from 4 to 500", self.database.max_connections);
         }
+        if let Some(endpoint) = &self.telemetry.otlp_endpoint
+            && !endpoint.starts_with("http://")
+            && !endpoint.starts_with("https://")
+        {
+            bail!("telemetry.otlp_endpoint (CMDIAG_OTLP_ENDPOINT) must begin with http:// or https://");
+        }
+        if !(0.0..=1.0).contains(&self.telemetry.sample_ratio) {
+            bail!("telemetry.sample_ratio = {}: must be from 0 to 1", self.telemetry.sample_ratio);
+        }
         let open = self.server.listen.is_some_and(|address| !address.ip().is_loopback());
         if open && self.server.tokens.is_empty() {
             bail!("server.listen is not a loopback address: configure at least one [[server.tokens]] first");
@@ -199,8 +221,8 @@ impl Config {
         Ok(())
     }
 
-    /// Where private servers, the lab and the demo keep their data: the configured folder, else the user's own; for root one
-    /// under `/var/lib`, which the servers' unprivileged accounts can enter.
+    /// Where private servers, the lab and the demo keep their data: the configured folder, else the user's own; for
+    /// root one under `/var/lib`, which the servers' unprivileged accounts can enter.
     pub fn data_dir(&self) -> PathBuf {
         if let Some(folder) = &self.data_dir {
             return folder.clone();
@@ -241,6 +263,8 @@ mod tests {
             ("[server]\nlisten = '0.0.0.0:1'", "tokens"),
             ("[server]\nlisten = 'nonsense'", "listen"),
             ("[redis]\nurl = 'http://x'", "redis.url"),
+            ("[telemetry]\notlp_endpoint = 'collector:4317'", "otlp_endpoint"),
+            ("[telemetry]\nsample_ratio = 1.5", "sample_ratio = 1.5"),
         ] {
             let error = parse(text).unwrap_err();
             assert!(error.contains(said), "{text}: {error}");

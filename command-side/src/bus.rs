@@ -11,7 +11,7 @@ use crate::hash::body_hash;
 use crate::lanes::Lanes;
 use crate::loading;
 use crate::store::{Basis, CommandStore, Verdict};
-use crate::trace::ensure_traceparent;
+use crate::trace;
 use cqrs_es::{AggregateError, CqrsFramework};
 use domain::{CommandId, Context, Decider, ExpectedStream, Metadata, Position, StreamVersion};
 use event_store::{Appended, CommandOutcome, CommandRecord, EventLog, RefusedCommand, StreamId};
@@ -170,22 +170,28 @@ impl CommandBus {
         command: D::Command,
         mut metadata: Metadata,
     ) -> Result<Settled<D>, CommandError> {
-        ensure_traceparent(&mut metadata);
         let stream = StreamId::new(D::TYPE, &id.to_string());
         let name = D::command_name(&command);
-        let span = tracing::info_span!(
+        let span = tracing::debug_span!(
             "command",
+            otel.name = format!("command {name}"),
             command = name,
             stream = %stream,
             command_id = %metadata.command_id,
             outcome = tracing::field::Empty,
+            otel.status_code = tracing::field::Empty,
         );
+        trace::join(&span, &mut metadata);
         let body_hash = body_hash::<D>(id, &command)
             .map_err(|error| CommandError::Damaged { reason: format!("the command has no JSON: {error}") })?;
         let record = CommandRecord { name: name.to_owned(), body_hash };
         let sent = Sent { id, stream: &stream, metadata: &metadata, record: &record };
         let settled = self.0.run::<D>(sent, command).instrument(span.clone()).await;
         span.record("outcome", self.0.count(&settled));
+        // A refusal is an answer like any other.
+        if !matches!(settled, Ok(_) | Err(CommandError::Refused { .. })) {
+            span.record("otel.status_code", "ERROR");
+        }
         settled
     }
 }

@@ -17,7 +17,7 @@ mod loading;
 pub mod process;
 mod store;
 pub mod testing;
-mod trace;
+pub mod trace;
 
 pub use bus::{BusCounts, BusOptions, CommandBus, Executed};
 pub use clock::{Clock, ManualClock, SystemClock};

@@ -9,6 +9,7 @@ use domain::{Decider, DeciderAggregate, DomainEvent, Metadata, StreamVersion};
 use event_store::{Append, AppendError, Appended, CommandRecord, EventLog, Expected, NewEvent, StreamId};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 /// The state that a decision rests on.
@@ -134,8 +135,17 @@ impl<D: Decider> EventStore<DeciderAggregate<D>> for CommandStore<'_, D> {
             metadata: self.metadata.clone(),
             command: self.record.clone(),
         };
-        match self.log.append(append).await {
+        let span = tracing::debug_span!(
+            "events.append",
+            events = append.events.len(),
+            position = tracing::field::Empty,
+            version = tracing::field::Empty,
+            repeated = tracing::field::Empty,
+        );
+        match self.log.append(append).instrument(span.clone()).await {
             Ok(appended) => {
+                span.record("position", appended.position.0).record("version", appended.version.0);
+                span.record("repeated", appended.repeated);
                 self.settle(Verdict::Appended { appended, events, state: context.0.state, last_event });
                 // The framework hands what it gets to queries, of which there are none: projections follow the log.
                 Ok(Vec::new())

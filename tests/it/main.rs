@@ -10,4 +10,5 @@ mod faults;
 mod kills;
 mod outages;
 mod tidy;
+mod tracing_spans;
 mod unknowns;

@@ -3,10 +3,12 @@
 use super::runner::{Process, ProcessError};
 use super::status::StatusBoard;
 use crate::clock::Clock;
+use crate::trace;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use std::collections::HashMap;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 const PAUSE_MIN: Duration = Duration::from_millis(50);
@@ -36,7 +38,10 @@ impl Dispatch<'_> {
             let mut last = None;
             let sent = lane.len();
             for piece in lane {
-                last = Some(self.persist::<P>(hands, &piece).await?);
+                let cause = P::cause(&piece);
+                let span = tracing::debug_span!("process.react", otel.name = P::NAME, cause = %cause.event_id);
+                trace::adopt(&span, cause.traceparent.as_deref());
+                last = Some(self.persist::<P>(hands, &piece).instrument(span).await?);
             }
             self.board.sent(sent);
             Ok::<_, ProcessError>(last)

@@ -64,6 +64,10 @@ impl Process for RunPlanner {
         work.run.0
     }
 
+    fn cause(work: &ToPlan) -> &Cause {
+        &work.cause
+    }
+
     async fn perform(hands: &Hands, work: &ToPlan) -> Result<(), CommandError> {
         let (deployment, _) = hands.bus.load::<Deployment>(work.deployment.0).await?;
         let failure = match plan(hands.catalog.as_ref(), &deployment, work) {

@@ -115,6 +115,10 @@ impl Process for RunSweeper {
         work.run.0
     }
 
+    fn cause(work: &Overdue) -> &Cause {
+        &work.open.cause
+    }
+
     async fn perform(hands: &Hands, work: &Overdue) -> Result<Swept, CommandError> {
         let metadata = work.open.cause.metadata(&hands.actor, &format!("time_out:{}", work.open.refused));
         let has_ended = match hands.bus.execute::<DiagnosticRun>(work.run.0, RunCommand::TimeOut, metadata).await {

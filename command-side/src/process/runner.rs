@@ -1,6 +1,6 @@
 //! Runs a process manager: lease, checkpoint, feed, commands; and again after whatever went wrong.
 
-use super::ProcessManagersOptions;
+use super::{Cause, ProcessManagersOptions};
 use super::dispatch::Dispatch;
 use super::lease::Lease;
 use super::status::{ProcessStatus, StatusBoard};
@@ -79,6 +79,9 @@ pub(crate) trait Process: Send + Sync + 'static {
 
     /// The stream that work is about: what is about one is done in order.
     fn lane(work: &Self::Work) -> Uuid;
+
+    /// The event that work answers.
+    fn cause(work: &Self::Work) -> &Cause;
 
     /// Does it. A transient error is tried again; another one stops the process manager where it is.
     fn perform(hands: &Self::Hands, work: &Self::Work)

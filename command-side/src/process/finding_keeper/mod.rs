@@ -10,7 +10,7 @@ mod open_findings;
 
 use super::catalog::CheckCatalog;
 use super::runner::{Process, ProcessError};
-use super::system_actor;
+use super::{Cause, system_actor};
 use crate::bus::CommandBus;
 use crate::error::CommandError;
 use domain::any_event::{DIAGNOSTIC_RUN, FINDING};
@@ -84,6 +84,10 @@ impl Process for FindingKeeper {
 
     fn lane(work: &Observe) -> Uuid {
         work.finding.0
+    }
+
+    fn cause(work: &Observe) -> &Cause {
+        &work.cause
     }
 
     async fn perform(hands: &Hands, work: &Observe) -> Result<Observed, CommandError> {
