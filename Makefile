@@ -44,6 +44,7 @@ run-docs:
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 
 deny: cargo-tools ## Licences, duplicates, sources; advisories where a copy of the database is at hand
+	cargo fetch --locked --quiet
 	cargo deny --offline --locked check --hide-inclusion-graph licenses bans sources
 	@if [ -d "$${CARGO_HOME:-$$HOME/.cargo}/advisory-dbs" ]; then cargo deny --offline --locked check advisories; \
 	  else echo "advisories: not checked, no offline copy of the database on this machine"; fi
