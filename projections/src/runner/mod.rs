@@ -158,7 +158,8 @@ impl Runner {
         let name = projection.name();
         let reporter = Arc::new(Reporter::new(name, projection.version(), feed.newest(), options.now));
         let runner = Self { pool, feed, projection, ring, options, reporter: Arc::clone(&reporter), cancel };
-        RunnerHandle { name, reporter, task: tokio::spawn(runner.run()) }
+        let task = tokio::spawn(watched(runner.run(), Arc::clone(&reporter)));
+        RunnerHandle { name, reporter, task }
     }
 
     async fn run(mut self) {
@@ -299,5 +300,14 @@ impl Runner {
     /// False when told to stop.
     async fn sleep(&self, pause: Duration) -> bool {
         self.cancel.run_until_cancelled(tokio::time::sleep(pause)).await.is_some()
+    }
+}
+
+/// A panic is a defect of the projection: it must show like any other failure, not leave a view that silently stands still.
+async fn watched(run: impl Future<Output = ()> + Send + 'static, reporter: Arc<Reporter>) {
+    if let Err(error) = tokio::spawn(run).await {
+        let position = reporter.position().borrow().next();
+        tracing::error!(position = position.0, error = %error, "projections.failed: the projection panicked");
+        reporter.fail(position, "the projection panicked; the log of this process says where");
     }
 }

@@ -2,12 +2,18 @@
 
 use crate::support::{Running, assert_same, quick, replayed, story, until, until_failed};
 use domain::Position;
-use event_store::RecordedEvent;
+use event_store::{LiveFeed, RecordedEvent};
+use futures::future::BoxFuture;
 use private_servers::testing::TestDatabase;
 use projections::testing::{MemoryLog, dump};
-use projections::{OperatorError, ReplayError, ReplayOptions, RunnerState, replay, retry, skip};
+use projections::{
+    ApplyError, Decoded, OperatorError, Pending, Projection, ReplayError, ReplayOptions, Runner, RunnerState, replay,
+    retry, skip,
+};
 use serde_json::value::RawValue;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 
 /// The position of the nth finding event.
 fn nth_finding(events: &[RecordedEvent], n: usize) -> Position {
@@ -202,4 +208,49 @@ async fn a_replay_says_where_it_can_not_go_on() {
     let mut events = story(17, 300);
     events[200].payload = RawValue::from_string("[]".to_owned()).unwrap();
     assert_eq!(fails_at(events).await, 201);
+}
+
+/// A projection with a defect.
+struct Panics;
+
+impl Projection for Panics {
+    fn name(&self) -> &'static str {
+        "panics"
+    }
+    fn version(&self) -> i32 {
+        1
+    }
+    fn tables(&self) -> &'static [&'static str] {
+        &[]
+    }
+    fn wants(&self) -> fn(&RecordedEvent) -> bool {
+        |event| event.position.0 == 30
+    }
+    fn fold<'a>(
+        &'a mut self,
+        _events: &'a [Arc<Decoded>],
+        _db: &'a mut PgConnection,
+    ) -> BoxFuture<'a, Result<(), ApplyError>> {
+        Box::pin(async { panic!("a defect, for the test") })
+    }
+    fn pending(&self) -> Pending {
+        Pending::default()
+    }
+    fn write<'a>(&'a mut self, _db: &'a mut PgConnection) -> BoxFuture<'a, Result<(), sqlx::Error>> {
+        Box::pin(async { Ok(()) })
+    }
+    fn forget(&mut self) {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_shows_as_a_failure() {
+    let database = TestDatabase::migrated().await;
+    let log = MemoryLog::new();
+    log.push(story(18, 60));
+    let cancel = CancellationToken::new();
+    let feed = LiveFeed::start(log, cancel.clone());
+    let runner = Runner::start(database.pool().await, feed, Box::new(Panics), cancel.clone());
+    let status = until_failed(&runner).await;
+    assert!(status.failure.unwrap().reason.contains("panicked"));
+    cancel.cancel();
 }

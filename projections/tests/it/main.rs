@@ -1,6 +1,6 @@
 //! The projections against a real PostgreSQL.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod failures;
 mod once;

@@ -1,6 +1,6 @@
 //! The queries against a real PostgreSQL, filled by the projections.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod caching;
 mod lists;
