@@ -14,6 +14,7 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// The most connections to one target at a time.
@@ -30,6 +31,7 @@ const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Default)]
 pub(crate) struct SqlTargets {
     targets: Mutex<HashMap<String, Arc<SqlTarget>>>,
+    closing: CancellationToken,
     cancels: TaskTracker,
 }
 
@@ -38,8 +40,16 @@ struct SqlTarget {
     options: PgConnectOptions,
     secret: Option<Secret>,
     permits: Arc<Semaphore>,
-    idle: Mutex<Vec<(PgConnection, Instant)>>,
+    idle: Mutex<Idle>,
+    closing: CancellationToken,
     cancels: TaskTracker,
+}
+
+/// Connections that wait for the next check, and whether somebody sees to their end.
+#[derive(Default)]
+struct Idle {
+    connections: Vec<(PgConnection, Instant)>,
+    is_watched: bool,
 }
 
 impl SqlTargets {
@@ -84,6 +94,7 @@ impl SqlTargets {
             secret,
             permits: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
             idle: Mutex::default(),
+            closing: self.closing.child_token(),
             cancels: self.cancels.clone(),
         });
         targets.insert(key, Arc::clone(&target));
@@ -92,6 +103,7 @@ impl SqlTargets {
 
     /// Closes idle connections and waits for the cancels under way.
     pub(crate) async fn close(&self) {
+        self.closing.cancel();
         let targets: Vec<_> =
             self.targets.lock().unwrap_or_else(PoisonError::into_inner).drain().map(|(_, target)| target).collect();
         for target in targets {
@@ -142,8 +154,51 @@ impl SqlTarget {
 
     fn take_idle(&self) -> Option<PgConnection> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain(|(_, since)| since.elapsed() < IDLE);
-        idle.pop().map(|(connection, _)| connection)
+        idle.connections.retain(|(_, since)| since.elapsed() < IDLE);
+        idle.connections.pop().map(|(connection, _)| connection)
+    }
+
+    /// Keeps a connection for the next check; the first that is kept has somebody see to the end of all.
+    fn keep(self: &Arc<Self>, connection: PgConnection) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.connections.len() >= MAX_CONNECTIONS || self.closing.is_cancelled() {
+            return;
+        }
+        idle.connections.push((connection, Instant::now()));
+        if let (false, Ok(runtime)) = (idle.is_watched, tokio::runtime::Handle::try_current()) {
+            idle.is_watched = true;
+            let target = Arc::clone(self);
+            self.cancels.spawn_on(async move { target.close_idle().await }, &runtime);
+        }
+    }
+
+    /// Closes connections that nobody has used for long, until none is left.
+    async fn close_idle(&self) {
+        while !self.closing.is_cancelled() {
+            tokio::select! {
+                () = self.closing.cancelled() => return,
+                () = tokio::time::sleep(IDLE / 4) => {}
+            }
+            let (old, goes_on) = self.take_old();
+            for (connection, _) in old {
+                // A server that is gone needs no goodbye.
+                let _ = tokio::time::timeout(CANCEL_TIMEOUT, connection.close()).await;
+            }
+            if !goes_on {
+                return;
+            }
+        }
+    }
+
+    /// The connections to close, and whether there are others left to watch: decided under one lock, so that a connection
+    /// kept meanwhile is never left alone.
+    fn take_old(&self) -> (Vec<(PgConnection, Instant)>, bool) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = std::mem::take(&mut idle.connections);
+        let (fresh, old) = all.into_iter().partition(|(_, since)| since.elapsed() < IDLE);
+        idle.connections = fresh;
+        idle.is_watched = !idle.connections.is_empty();
+        (old, idle.is_watched)
     }
 
     async fn connect(&self) -> Result<PgConnection, ProbeError> {
@@ -205,10 +260,7 @@ impl Lease {
     pub(super) fn give_back(mut self) {
         self.pid = None;
         if let Some(connection) = self.connection.take() {
-            let mut idle = self.target.idle.lock().unwrap_or_else(PoisonError::into_inner);
-            if idle.len() < MAX_CONNECTIONS {
-                idle.push((connection, Instant::now()));
-            }
+            self.target.keep(connection);
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod command;
 mod http;
+mod lab;
 mod logs;
 mod network;
 mod redis;

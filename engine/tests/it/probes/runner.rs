@@ -173,7 +173,8 @@ async fn large_measurements_go_to_the_evidence_store() {
     let evidence = Arc::<Kept>::default();
     let small = run(Ok(deployment("echo 'full|used=95'")), "T-PLUGIN", &evidence).await;
     assert_eq!((small.observations[0].evidence.hash.as_ref(), evidence.0.lock().unwrap().len()), (None, 0));
-    let script = "echo 'full|used=95'; for i in a b c d e f g h i j k l m n o p q r; do echo a rather long line of text $i; done";
+    let script =
+        "echo 'full|used=95'; for i in a b c d e f g h i j k l m n o p; do echo a rather long line of text $i; done";
     let large = run(Ok(deployment(script)), "T-PLUGIN", &evidence).await;
     let kept = evidence.0.lock().unwrap().remove(0);
     let kept: serde_json::Value = serde_json::from_slice(&kept).unwrap();

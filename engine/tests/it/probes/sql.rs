@@ -198,5 +198,12 @@ async fn connections_are_reused_and_a_dead_one_is_replaced() {
     let id = first.as_i64().unwrap() as i32;
     sqlx::query("SELECT pg_terminate_backend($1)").bind(id).execute(&pool).await.unwrap();
     assert_ne!(pid().await, first);
+    let ours = async || -> i64 {
+        let text = "SELECT count(*) FROM pg_stat_activity \
+                    WHERE application_name = 'cmdiag probe' AND datname = current_database()";
+        sqlx::query_scalar(text).fetch_one(&pool).await.unwrap()
+    };
+    assert_eq!(ours().await, 1);
     probes.close().await;
+    until("idle connections are closed", async || ours().await == 0).await;
 }
