@@ -1,4 +1,5 @@
-//! Measurements too large for an event: stored once by the SHA-256 of their bytes, compressed; the event carries the hash.
+//! Measurements too large for an event: stored once by the SHA-256 of their bytes, compressed; the event carries the
+//! hash.
 //!
 //! The hash is of the bytes as given, so that anybody can check a piece of evidence against the event that names it.
 

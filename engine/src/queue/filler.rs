@@ -1,8 +1,8 @@
 //! Fills the queue from the event log.
 //!
 //! Every process follows the log, and the checkpoint's row decides who fills: it is locked, read and moved in the
-//! transaction that writes the rows. Who comes second finds it moved and does nothing. So each event is worked in exactly
-//! once, and no time passes between one process's death and another's taking over.
+//! transaction that writes the rows. Who comes second finds it moved and does nothing. So each event is worked in
+//! exactly once, and no time passes between one process's death and another's taking over.
 
 use super::item::{ItemKey, NewItem, NewRun, priority_of};
 use super::work_queue::{QueueError, WorkQueue, delete_runs, insert_items, insert_runs};

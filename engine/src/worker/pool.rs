@@ -12,8 +12,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-/// Claims items and has them run. Dropping it ends everything at once, as a kill would: what was in hand is claimed again
-/// when its leases expire. [`WorkerPool::stop`], or the token given at the start, ends it in order.
+/// Claims items and has them run. Dropping it ends everything at once, as a kill would: what was in hand is claimed
+/// again when its leases expire. [`WorkerPool::stop`], or the token given at the start, ends it in order.
 #[derive(Debug)]
 pub struct WorkerPool {
     task: JoinHandle<()>,
@@ -53,7 +53,8 @@ impl WorkerPool {
         self.status.clone()
     }
 
-    /// Stops in order: claims nothing more, gives running checks some time, records what they gave, gives back the rest.
+    /// Stops in order: claims nothing more, gives running checks some time, records what they gave, gives back the
+    /// rest.
     pub async fn stop(mut self) {
         self.cancel.cancel();
         // An error would mean that the task panicked: then there is nothing left to wait for.

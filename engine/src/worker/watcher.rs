@@ -9,8 +9,8 @@ use tokio::sync::mpsc;
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
-/// Sends each run that ends from now on. What ended before is no longer in the queue; and what is missed in an outage is
-/// noticed when leases are extended, since the items are gone.
+/// Sends each run that ends from now on. What ended before is no longer in the queue; and what is missed in an outage
+/// is noticed when leases are extended, since the items are gone.
 pub(super) async fn watch(feed: Arc<LiveFeed>, ended: mpsc::Sender<Vec<RunId>>) {
     let mut backoff = BACKOFF_MIN;
     let mut start: Option<Position> = None;

@@ -1,6 +1,7 @@
 //! The event log on PostgreSQL: group commit at an optimistic end of the log (see `docs/adr`).
 //!
-//! Read in this order: `writer` (the one task that writes), `statement` (the one statement), `judge` (who lost), `read`,
+//! Read in this order: `writer` (the one task that writes), `statement` (the one statement), `judge` (who lost),
+//! `read`,
 //! `wake` (other processes).
 //!
 //! Invariants. Position order is commit order: a position is only ever given out by who knows the one before it to be

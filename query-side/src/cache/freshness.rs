@@ -215,6 +215,10 @@ pub(super) async fn follow(
         };
         freshness.stop();
         if let Err(error) = ended {
+            // The process ends.
+            if matches!(error, LogError::Closed) {
+                break;
+            }
             tracing::warn!(error = %error, "query_side.cache: the feed can not be followed; the cache is off");
         }
         tokio::select! {

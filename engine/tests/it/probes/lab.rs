@@ -103,7 +103,7 @@ async fn a_healthy_lab_raises_nothing_and_the_content_manager_pack_is_quick() {
         None => LabOptions { records: Some(4_000), files: Some(800), ..options },
     };
     let lab = Lab::up(options).await.unwrap();
-    let state = state(&lab.description());
+    let state = state(lab.description());
     let packs = Arc::new(Packs::find().unwrap_or_else(|errors| panic!("{errors}")));
     let of_pack = |pack: Option<&str>| {
         let all = packs.plan(&state, "full", &[]).unwrap();
