@@ -59,7 +59,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Demo(arguments) => commands::demo::run(config, actor, &arguments).await,
         Command::Diagnose(arguments) => {
             let platform = Platform::connect(config, actor, false).await?;
-            let roles = Roles::start(&platform, &Role::ALL).await?;
+            let roles = Roles::start(&platform, &Role::ALL);
             let platform = Platform { queries: roles.queries.clone(), ..platform };
             let code = commands::diagnose::run(&platform, format, &arguments).await;
             commands::done(platform, roles).await;

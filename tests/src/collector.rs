@@ -143,5 +143,5 @@ fn text(value: Option<&AnyValue>) -> String {
 }
 
 fn digits(id: &[u8]) -> String {
-    id.iter().map(|byte| format!("{byte:02x}")).collect()
+    id.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }

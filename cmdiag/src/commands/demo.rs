@@ -9,12 +9,11 @@ use crate::deployment_file::DeploymentFile;
 use crate::output;
 use crate::platform::{Platform, Roles};
 use crate::progress::Progress;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use chrono::TimeDelta;
 use domain::deployment::{Component, Deployment, DeploymentCommand};
 use domain::{Actor, DeploymentId};
 use lab::{Fault, Lab, Score, SeenFinding};
-use private_servers::redis_program;
 use query_side::DeploymentView;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -45,35 +44,69 @@ pub async fn run(config: Config, actor: Actor, arguments: &DemoArgs) -> Result<E
     output::line("Starting the platform …")?;
     let platform = Platform::connect(config, actor, true).await?;
     output::line(&format!("Its servers: {}.", platform.servers.describe()))?;
-    let roles = Roles::start(&platform, &Role::ALL).await?;
-    let served = serve::listen(&platform, &roles, arguments.listen, true).await?;
-    output::line("Starting the lab: a DOUBLE of a Content Manager deployment on real parts (made the first time) …")?;
-    let running = RunningLab::start(&platform.config, arguments.scale).await?;
-    let result = tokio::select! {
-        result = show(&platform, &running.lab, &faults) => result,
-        () = crate::shutdown::requested() => Ok(ExitCode::FAILURE),
+    let roles = Roles::start(&platform, &Role::ALL);
+    let result = match serve::listen(&platform, &roles, arguments.listen, true).await {
+        Ok(served) => {
+            let result = on_lab(&platform, arguments, faults, &served.url()).await;
+            served.stop().await;
+            result
+        }
+        Err(error) => Err(error),
     };
-    if result.is_ok() && !arguments.once {
-        output::line(&format!("\nThe API is at {}/graphql; Ctrl-C ends the demo and keeps its data.", served.url()))?;
-        crate::shutdown::requested().await;
-    }
-    served.stop().await;
-    running.stop().await;
     done(platform, roles).await;
     result
 }
 
-fn chosen(names: &[String]) -> Result<Vec<&'static Fault>> {
-    let has_redis = redis_program().is_some();
-    let possible = |fault: &&Fault| has_redis || !fault.name.starts_with("redis-");
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let mut faults: Vec<&'static Fault> = match names.as_slice() {
-        [] => DEFAULT_FAULTS.iter().map(|name| lab_command::fault(name)).collect::<Result<_>>()?,
-        ["all"] => lab::faults().iter().collect(),
-        named => return named.iter().map(|name| lab_command::fault(name)).collect(),
+/// The lab's part of it: however it ends, the lab is stopped in good order.
+async fn on_lab(platform: &Platform, arguments: &DemoArgs, faults: Chosen, url: &str) -> Result<ExitCode> {
+    output::line("Starting the lab: a DOUBLE of a Content Manager deployment on real parts (made the first time) …")?;
+    let running = RunningLab::start(&platform.config, arguments.scale).await?;
+    let result = async {
+        let faults = faults.possible(running.has_cache())?;
+        let result = tokio::select! {
+            result = show(platform, &running.lab, &faults) => result?,
+            () = crate::shutdown::requested() => return Ok(ExitCode::FAILURE),
+        };
+        if !arguments.once {
+            output::line(&format!("\nThe API is at {url}/graphql; Ctrl-C ends the demo and keeps its data."))?;
+            crate::shutdown::requested().await;
+        }
+        Ok(result)
     };
-    faults.retain(possible);
-    Ok(faults)
+    let result = result.await;
+    running.stop().await;
+    result
+}
+
+/// The faults to be planted.
+struct Chosen {
+    faults: Vec<&'static Fault>,
+    /// Asked for by their names, so that none may be left out in silence.
+    by_name: bool,
+}
+
+impl Chosen {
+    /// Without a cache its faults can not be planted.
+    fn possible(mut self, has_cache: bool) -> Result<Vec<&'static Fault>> {
+        let needs_cache = |fault: &Fault| fault.name.starts_with("redis-");
+        if !has_cache {
+            if let Some(fault) = self.faults.iter().find(|fault| self.by_name && needs_cache(fault)) {
+                bail!("{} needs a Redis in the lab, and there is none (Debian's package redis-server)", fault.name);
+            }
+            self.faults.retain(|fault| !needs_cache(fault));
+        }
+        Ok(self.faults)
+    }
+}
+
+fn chosen(names: &[String]) -> Result<Chosen> {
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let (faults, by_name) = match names.as_slice() {
+        [] => (DEFAULT_FAULTS.iter().map(|name| lab_command::fault(name)).collect::<Result<_>>()?, false),
+        ["all"] => (lab::faults().iter().collect(), false),
+        named => (named.iter().map(|name| lab_command::fault(name)).collect::<Result<_>>()?, true),
+    };
+    Ok(Chosen { faults, by_name })
 }
 
 async fn show(platform: &Platform, lab: &Lab, faults: &[&'static Fault]) -> Result<ExitCode> {

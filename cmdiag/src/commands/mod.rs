@@ -26,7 +26,7 @@ const VIEWS_BOUND: Duration = Duration::from_secs(30);
 /// even where no server runs. The caller ends both with [`done`].
 pub async fn reader(config: Config, actor: Actor) -> Result<(Platform, Roles)> {
     let platform = Platform::connect(config, actor, false).await?;
-    let roles = Roles::start(&platform, &[crate::cli::Role::Projector]).await?;
+    let roles = Roles::start(&platform, &[crate::cli::Role::Projector]);
     let platform = Platform { queries: roles.queries.clone(), ..platform };
     let head = platform.log.head().await.context("read the end of the event log")?;
     platform.queries.wait_for(head, VIEWS_BOUND).await.context("the views do not catch up with the event log")?;

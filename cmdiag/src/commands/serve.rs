@@ -25,7 +25,7 @@ const DRAIN_BOUND: Duration = Duration::from_secs(5);
 /// Runs the platform until it is stopped.
 pub async fn run(config: Config, actor: Actor, arguments: &ServeArgs) -> Result<ExitCode> {
     let platform = Platform::connect(config, actor, true).await?;
-    let roles = Roles::start(&platform, &arguments.roles).await?;
+    let roles = Roles::start(&platform, &arguments.roles);
     let names: Vec<String> = arguments.roles.iter().map(|role| format!("{role:?}").to_lowercase()).collect();
     let described = format!("{}: {}", names.join(", "), platform.servers.describe());
     if arguments.roles.contains(&Role::Api) {
@@ -88,7 +88,12 @@ pub async fn listen(platform: &Platform, roles: &Roles, address: Option<SocketAd
         bail!("{address} is not a loopback address: configure at least one [[server.tokens]] first");
     }
     let cancel = platform.cancel.child_token();
-    let state = ApiState::new(parts(platform, roles, &cancel)?);
+    let mut parts = parts(platform, roles, &cancel)?;
+    if parts.options.tokens.is_empty() {
+        // Without tokens only the local operator may speak: a web page whose name is rebound to this address may not.
+        parts.options.allowed_hosts = ["localhost", "127.0.0.1", "[::1]"].map(str::to_owned).to_vec();
+    }
+    let state = ApiState::new(parts);
     let router = api::router(state.clone());
     let ending = cancel.clone();
     // Small answers and events go out at once.

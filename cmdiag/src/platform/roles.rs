@@ -2,7 +2,6 @@
 
 use super::Platform;
 use crate::cli::Role;
-use anyhow::Result;
 use command_side::{Clock, CommandBus, ProcessManagers, ProcessManagersOptions, ProcessStatus, SystemClock};
 use engine::evidence::EvidenceStore;
 use engine::offsets::PostgresOffsets;
@@ -57,7 +56,7 @@ pub struct Roles {
 
 impl Roles {
     /// Starts the named parts; the API is not among them, for it needs a listener.
-    pub async fn start(platform: &Platform, roles: &[Role]) -> Result<Self> {
+    pub fn start(platform: &Platform, roles: &[Role]) -> Self {
         let cancel = platform.cancel.child_token();
         let mut started = Self {
             projectors: Vec::new(),
@@ -76,7 +75,7 @@ impl Roles {
         if roles.contains(&Role::Engine) {
             started.start_engine(platform, None);
         }
-        Ok(started)
+        started
     }
 
     fn start_projectors(&mut self, platform: &Platform) {
