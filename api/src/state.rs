@@ -11,6 +11,8 @@ use async_graphql::dataloader::DataLoader;
 use command_side::{Clock, CommandBus};
 use domain::TenantId;
 use event_store::LiveFeed;
+use query_side::queries::ProjectionPosition;
+use query_side::views::PROJECTIONS;
 use query_side::{
     DeploymentLoader, FindingLoader, FindingsByDeploymentLoader, FindingsByRunLoader, Queries, QueryError,
     ResultsByRunLoader, RunLoader,
@@ -25,6 +27,8 @@ use tokio_util::task::TaskTracker;
 
 /// How long an answer of the database to `/health` and `/ready` is good for: probes do not become load.
 const PING_GOOD_FOR: Duration = Duration::from_millis(500);
+/// A bad one is soon asked for again, so that recovery is seen at once.
+const PING_BAD_FOR: Duration = Duration::from_millis(50);
 const PING_BOUND: Duration = Duration::from_secs(2);
 
 /// The parts that the API is made of.
@@ -160,10 +164,11 @@ impl Platform {
     /// The database's answer, and what the projections' checkpoints in it say.
     async fn database(&self) -> Vec<HealthCheck> {
         let mut asked = self.asked.lock().await;
-        if let Some((at, checks)) = &*asked
-            && at.elapsed() < PING_GOOD_FOR
-        {
-            return checks.clone();
+        if let Some((at, checks)) = &*asked {
+            let good = checks.iter().all(|check| check.status == HealthStatus::Pass);
+            if at.elapsed() < if good { PING_GOOD_FOR } else { PING_BAD_FOR } {
+                return checks.clone();
+            }
         }
         let started = Instant::now();
         let answer = tokio::time::timeout(PING_BOUND, self.queries.projection_positions()).await;
@@ -171,6 +176,7 @@ impl Platform {
         let checks = match answer {
             Ok(Ok(positions)) => {
                 let mut checks = vec![self.check("database", HealthStatus::Pass, Some(took), None)];
+                checks.push(self.projections_begun(&positions));
                 checks.extend(positions.into_iter().filter_map(|projection| {
                     let (position, why) = projection.failure?;
                     let output = format!("stands still before position {position}: {why}");
@@ -184,6 +190,16 @@ impl Platform {
         };
         *asked = Some((Instant::now(), checks.clone()));
         checks
+    }
+
+    /// Whether every view has begun to follow the log: before that there is nothing to answer from.
+    fn projections_begun(&self, positions: &[ProjectionPosition]) -> HealthCheck {
+        let begun = |name: &&str| positions.iter().any(|position| position.name == *name);
+        let missing: Vec<&str> = PROJECTIONS.into_iter().filter(|name| !begun(name)).collect();
+        let status = if missing.is_empty() { HealthStatus::Pass } else { HealthStatus::Fail };
+        let output = (!missing.is_empty()).then(|| format!("have not begun: {}", missing.join(", ")));
+        let check = self.check("projections", status, None, output);
+        HealthCheck { measurement: "begun".to_owned(), needed: true, ..check }
     }
 
     fn check(&self, component: &str, status: HealthStatus, took: Option<f64>, output: Option<String>) -> HealthCheck {

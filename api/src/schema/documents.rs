@@ -75,7 +75,7 @@ impl ExtensionFactory for DocumentGates {
             known: self.known.clone(),
             limits: self.limits,
             metrics: Arc::clone(&self.metrics),
-            kind: OnceLock::new(),
+            kind: Arc::default(),
         })
     }
 }
@@ -84,7 +84,7 @@ struct DocumentGate {
     known: LruCacheStorage,
     limits: DocumentLimits,
     metrics: Arc<Metrics>,
-    kind: OnceLock<OperationType>,
+    kind: Arc<OnceLock<OperationType>>,
 }
 
 #[derive(Deserialize)]
@@ -120,16 +120,17 @@ impl DocumentGate {
         }
         Ok(document)
     }
+}
 
-    fn count(&self, response: &Response) {
-        let kind = self.kind.get().map_or("none", |kind| match kind {
-            OperationType::Query => "query",
-            OperationType::Mutation => "mutation",
-            OperationType::Subscription => "subscription",
-        });
-        let outcome = response.errors.first().map_or("ok", |error| codes::label(code_of(error)));
-        self.metrics.graphql_operations.get_or_create(&OperationLabels { kind, outcome }).inc();
-    }
+/// Counts an operation by its kind and by how its first answer ended.
+fn count(metrics: &Metrics, kind: &OnceLock<OperationType>, response: &Response) {
+    let kind = kind.get().map_or("none", |kind| match kind {
+        OperationType::Query => "query",
+        OperationType::Mutation => "mutation",
+        OperationType::Subscription => "subscription",
+    });
+    let outcome = response.errors.first().map_or("ok", |error| codes::label(code_of(error)));
+    metrics.graphql_operations.get_or_create(&OperationLabels { kind, outcome }).inc();
 }
 
 fn claimed_hash(value: async_graphql::Value) -> ServerResult<String> {
@@ -167,7 +168,7 @@ impl Extension for DocumentGate {
     async fn request(&self, ctx: &ExtensionContext<'_>, next: NextRequest<'_>) -> Response {
         let mut response = next.run(ctx).await;
         assign(&mut response);
-        self.count(&response);
+        count(&self.metrics, &self.kind, &response);
         response
     }
 
@@ -177,8 +178,12 @@ impl Extension for DocumentGate {
         stream: BoxStream<'s, Response>,
         next: NextSubscribe<'_>,
     ) -> BoxStream<'s, Response> {
-        let coded = stream.map(|mut response| {
+        let (metrics, kind, mut counted) = (Arc::clone(&self.metrics), Arc::clone(&self.kind), false);
+        let coded = stream.map(move |mut response| {
             assign(&mut response);
+            if !std::mem::replace(&mut counted, true) {
+                count(&metrics, &kind, &response);
+            }
             response
         });
         next.run(ctx, Box::pin(coded))

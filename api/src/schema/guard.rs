@@ -211,7 +211,7 @@ mod tests {
             ),
         ];
         for (text, expected) in cases {
-            assert_eq!(verdict(&text), Err(expected.to_owned()), "{:.60}", text);
+            assert_eq!(verdict(&text), Err(expected.to_owned()), "{text:.60}");
         }
     }
 

@@ -64,7 +64,7 @@ async fn follows_a_run(name: &str, path: &str) {
             tokio::time::sleep(Duration::from_millis(300)).await;
             api.result(run, number, if number == 2 { Outcome::Critical } else { Outcome::Ok }).await;
         }
-        std::future::pending::<()>().await
+        std::future::pending::<()>().await;
     };
     let text = tokio::select! {
         text = script => text,

@@ -1,5 +1,7 @@
 //! The API against a real database, through real sockets.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 mod clients;
 mod documents;
 mod http;

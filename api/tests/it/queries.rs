@@ -113,10 +113,13 @@ async fn everything_is_found_by_whom_it_belongs_to() {
 
     let deployment =
         api.data("{ deploymentNamed(name: \"north\") { id } }", json!({})).await["deploymentNamed"]["id"].take();
-    let query = "query($id: ID!) { checkResultHistory(filter: { deploymentId: $id, checkCode: \"SAMPLE-1\", component: \"store-1\" }) \
-        { edges { cursor node { outcome } } } findings(filter: { deploymentId: $id, severity: [CRITICAL], status: [OPEN] }) \
-        { total { count } } dailyFigures(filter: { from: \"2000-01-01\", until: \"2999-01-01\", deploymentId: $id }) \
-        { nodes { checkCode severity results findingsOpened } } checks { code thresholds { warning } } check(code: \"NONE\") { code } }";
+    let query = "query($id: ID!) { \
+        checkResultHistory(filter: { deploymentId: $id, checkCode: \"SAMPLE-1\", component: \"store-1\" }) \
+        { edges { cursor node { outcome } } } \
+        findings(filter: { deploymentId: $id, severity: [CRITICAL], status: [OPEN] }) { total { count } } \
+        dailyFigures(filter: { from: \"2000-01-01\", until: \"2999-01-01\", deploymentId: $id }) \
+        { nodes { checkCode severity results findingsOpened } } \
+        checks { code thresholds { warning } } check(code: \"NONE\") { code } }";
     let data = api.data(query, json!({ "id": deployment })).await;
     assert_eq!(data["checkResultHistory"]["edges"][0]["node"]["outcome"], "CRITICAL");
     assert_eq!(data["findings"]["total"]["count"], 2);

@@ -220,3 +220,38 @@ async fn a_server_that_stops_says_where_to_resume() {
     assert_eq!(last["errors"][0]["extensions"], json!({ "code": "GOING_AWAY", "resumeAfter": 1 }), "{last:#}");
     assert_eq!(stream.next().await, None);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_reader_of_a_stream_is_cut_off_and_told_where_to_resume() {
+    let options = api::ApiOptions { slow_client: Duration::from_millis(1_500), ..api::ApiOptions::default() };
+    let api = Api::with(options).await;
+    let deployment = api.deployment("records").await;
+    let many = (0..40).map(|n| format!("d{n}: data")).collect::<Vec<_>>().join(" ");
+    let query = format!("subscription {{ events(after: 0) {{ position {many} }} }}");
+    let mut stream = Stream::open(&api, &query, json!({})).await;
+    let run = api.run(deployment, 2_000).await;
+    for round in 0..40 {
+        let results = (round * 50..(round + 1) * 50).map(|n| domain::testing::check_result(n, Outcome::Critical));
+        let command = domain::diagnostic_run::RunCommand::RecordResults { results: results.collect() };
+        api.send::<domain::diagnostic_run::DiagnosticRun>(run.0, command).await;
+    }
+    until("the client is cut off", async || {
+        let text = api.http.get(api.url("/metrics")).send().await.unwrap().text().await.unwrap();
+        text.contains("cmdiag_slow_clients_total{transport=\"sse\"} 1").then_some(())
+    })
+    .await;
+    let mut last = 0;
+    let told = loop {
+        let told = stream.next().await.expect("it is told why");
+        match told["data"]["events"]["position"].as_i64() {
+            Some(position) => {
+                assert_eq!(position, last + 1);
+                last = position;
+            }
+            None => break told,
+        }
+    };
+    assert_eq!(told["errors"][0]["extensions"], json!({ "code": "SLOW_CLIENT", "resumeAfter": last }));
+    assert!(last > 0 && last < api.head().await.0);
+    assert_eq!(stream.next().await, None);
+}

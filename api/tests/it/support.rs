@@ -72,8 +72,23 @@ impl Api {
         Self::on(&url, options, Some(database)).await
     }
 
+    /// Nothing fills the views.
+    pub async fn without_projections(database: TestDatabase) -> Self {
+        let url = database.url().to_owned();
+        Self::over(&url, ApiOptions::default(), Some(database), Vec::new()).await
+    }
+
     /// On a given, migrated database.
     pub async fn on(url: &str, options: ApiOptions, database: Option<TestDatabase>) -> Self {
+        Self::over(url, options, database, projections::all()).await
+    }
+
+    async fn over(
+        url: &str,
+        options: ApiOptions,
+        database: Option<TestDatabase>,
+        views: Vec<Box<dyn projections::Projection>>,
+    ) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let cancel = CancellationToken::new();
         let connect = migrations::connect_options(url).unwrap();
@@ -94,8 +109,7 @@ impl Api {
         let log: Arc<dyn EventLog> =
             PostgresEventLog::connect(pool.clone(), PostgresLogOptions::default()).await.unwrap();
         let feed = LiveFeed::start(Arc::clone(&log), cancel.clone());
-        let runners =
-            Runner::start_all(&pool, &feed, projections::all(), &projections::RunnerOptions::default(), &cancel);
+        let runners = Runner::start_all(&pool, &feed, views, &projections::RunnerOptions::default(), &cancel);
         let watches = runners.iter().map(|runner| (runner.name().to_owned(), runner.position())).collect();
         let queries = Queries::new(asking, Cache::off()).with_log(Arc::clone(&log)).with_watches(watches);
         let bus = CommandBus::new(Arc::clone(&log), BusOptions::default());

@@ -138,7 +138,9 @@ impl Fold {
             RunEvent::RunStarted { at } => (self.status, self.at) = (RunStatus::Running, *at),
             RunEvent::ChecksCompleted { results, done, planned, at, .. } => {
                 (self.status, self.done, self.planned, self.at) = (RunStatus::Running, *done, *planned, *at);
-                results.iter().for_each(|result| self.add(result));
+                for result in results {
+                    self.add(result);
+                }
             }
             RunEvent::RunCompleted { outcome, tally, at, .. } => {
                 self.outcome = Some(*outcome);

@@ -72,7 +72,7 @@ impl ScanSubscription {
         let id = StreamId::new(DIAGNOSTIC_RUN, &run.to_string());
         let first = feed.log().read_stream(id.clone(), StreamVersion(0), 1).await.map_err(|error| log_error(&error))?;
         let tenant = &caller(ctx)?.tenant;
-        if !first.first().is_some_and(|event| event.metadata.tenant == *tenant) {
+        if first.first().is_none_or(|event| event.metadata.tenant != *tenant) {
             return Err(coded(NOT_FOUND, format!("there is no run {run}")));
         }
         let follower =
