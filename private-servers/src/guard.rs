@@ -1,7 +1,7 @@
 //! Runs a server without privileges, in a process group of its own, so that it stops with its parent.
 //!
-//! A small shell stands between: it holds the read end of a pipe whose write end is ours. When we end, however we end, the
-//! pipe closes and the shell stops the server; and should the shell be killed itself, the kernel signals the server
+//! A small shell stands between: it holds the read end of a pipe whose write end is ours. When we end, however we end,
+//! the pipe closes and the shell stops the server; and should the shell be killed itself, the kernel signals the server
 //! (`setpriv --pdeathsig`; the shell has one thread only, so the signal can not come too early as it would from a
 //! thread of a runtime).
 

@@ -46,8 +46,8 @@ impl PostgresOptions {
     /// acknowledged, since the machine goes on.
     #[must_use]
     pub fn without_fsync(self) -> Self {
-        // A test that ends in the middle of a connection's handshake leaves a session that nothing but this timeout ends,
-        // and that DROP DATABASE waits for.
+        // A test that ends in the middle of a connection's handshake leaves a session that nothing but this timeout
+        // ends, and that DROP DATABASE waits for.
         self.setting("fsync", "off").setting("full_page_writes", "off").setting("authentication_timeout", "2s")
     }
 }
@@ -290,13 +290,17 @@ async fn init_cluster(folder: &Path, programs: &Path, account: Option<Account>) 
 /// The account must be able to enter the folder; said clearly here, instead of by initdb's own words.
 async fn reachable(folder: &Path, account: Option<Account>) -> Result<(), ServerError> {
     let argv: Vec<OsString> = vec!["test".into(), "-x".into(), folder.into()];
-    Account::run(account, &argv).await.map(drop).map_err(|_| ServerError::NotStarted {
-        what: "PostgreSQL",
-        reason: format!(
-            "its account can not enter {}; choose another folder (CMDIAG_DATA_DIR) that every account may enter",
-            folder.display()
-        ),
-    })
+    match Account::run(account, &argv).await {
+        Ok(_) => Ok(()),
+        Err(ServerError::NotStarted { .. }) => Err(ServerError::NotStarted {
+            what: "PostgreSQL",
+            reason: format!(
+                "its account can not enter {}; choose another folder (CMDIAG_DATA_DIR) that every account may enter",
+                folder.display()
+            ),
+        }),
+        Err(other) => Err(other),
+    }
 }
 
 fn give(file: &Path, account: Option<Account>) -> Result<(), ServerError> {

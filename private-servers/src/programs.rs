@@ -34,9 +34,17 @@ pub fn postgres_programs() -> Result<PathBuf, ServerError> {
         })
 }
 
-/// The program `redis-server`, where it is installed: `CMDIAG_REDIS_SERVER`, else the search path.
-pub fn redis_program() -> Option<PathBuf> {
-    std::env::var_os("CMDIAG_REDIS_SERVER").map(PathBuf::from).or_else(|| on_path("redis-server"))
+/// The program `redis-server`: `CMDIAG_REDIS_SERVER`, else the search path.
+pub fn redis_program() -> Result<PathBuf, ServerError> {
+    let hint = match std::env::var_os("CMDIAG_REDIS_SERVER").map(PathBuf::from) {
+        Some(program) if program.is_file() => return Ok(program),
+        Some(program) => format!("CMDIAG_REDIS_SERVER names {}, which is not there", program.display()),
+        None => match on_path("redis-server") {
+            Some(program) => return Ok(program),
+            None => "install Debian's package redis-server, or go without: caches are then in-process only".to_owned(),
+        },
+    };
+    Err(ServerError::Missing { what: "Redis", hint })
 }
 
 fn is_postgres(folder: &Path) -> bool {

@@ -33,10 +33,7 @@ pub struct PrivateRedis {
 impl PrivateRedis {
     /// Starts it on a free port, without persistence.
     pub async fn start(options: RedisOptions) -> Result<Self, ServerError> {
-        let program = redis_program().ok_or_else(|| ServerError::Missing {
-            what: "Redis",
-            hint: "install Debian's package redis-server, or go without: caches are then in-process only".to_owned(),
-        })?;
+        let program = redis_program()?;
         let account = Account::unprivileged("redis")?;
         std::fs::create_dir_all(&options.folder).map_err(ServerError::io("create the folder of Redis"))?;
         let folder = std::fs::canonicalize(&options.folder).map_err(ServerError::io("find the folder of Redis"))?;

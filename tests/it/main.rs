@@ -8,6 +8,7 @@ mod demo;
 mod documentation;
 mod faults;
 mod kills;
+mod missing_programs;
 mod outages;
 mod tidy;
 mod tracing_spans;

@@ -9,6 +9,7 @@ use private_servers::testing::{TestDatabase, test_folder};
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CLIENT_SPAN: &str = "00f067aa0ba902b7";
@@ -72,6 +73,25 @@ fn count(spans: &[TakenSpan], trace: &str, name: &str) -> usize {
     spans.iter().filter(|span| span.trace == trace && span.name == name).count()
 }
 
+/// The events of a run that has completed, within half a minute.
+async fn completed(cmdiag: &Cmdiag, run: &str) -> Vec<Value> {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let stream = format!("DiagnosticRun-{run}");
+        let history = cmdiag.run(&["history", &stream, "--format", "json"]).await.succeeded().json();
+        let events = history.as_array().unwrap();
+        if events.iter().any(|event| event["type"] == "RunCompleted") {
+            return events.clone();
+        }
+        assert!(Instant::now() < deadline, "run {run} does not complete: {history:#}");
+    }
+}
+
+/// The span that an event's metadata name.
+fn span_of(event: &Value) -> &str {
+    event["traceparent"].as_str().and_then(|traceparent| traceparent.split('-').nth(2)).unwrap_or_default()
+}
+
 /// The only span with this name, whose parent is this one.
 fn child<'s>(spans: &'s [TakenSpan], parent: &str, name: &str) -> &'s TakenSpan {
     let found: Vec<&TakenSpan> = named(spans, name).into_iter().filter(|span| span.parent == parent).collect();
@@ -88,9 +108,16 @@ async fn one_trace_leads_from_the_request_to_the_sql() {
     let traced = cmdiag.clone().with("CMDIAG_OTLP_ENDPOINT", collector.endpoint());
     let serving = Serving::start(&traced, &["serve", "--listen", "127.0.0.1:0"]).await;
     let run = request_run(&serving, &deployment, &CHECKS, Some(&format!("00-{TRACE}-{CLIENT_SPAN}-01"))).await;
-    // The last thing that a problem's way brings about; the run's own commands are done by then.
-    let all = collector.spans_when(|spans| count(spans, TRACE, "command observe_finding") == 1).await;
-    let spans = of_trace(&all, TRACE);
+    let history = completed(&cmdiag, &run).await;
+    // Spans come as they end: what caused others often after them.
+    let is_whole = |spans: &[TakenSpan]| {
+        let ids: HashSet<&str> = spans.iter().map(|span| span.id.as_str()).chain([CLIENT_SPAN]).collect();
+        count(spans, TRACE, "check.run") == CHECKS.len()
+            && count(spans, TRACE, "command observe_finding") == 1
+            && history.iter().all(|event| ids.contains(span_of(event)))
+            && spans.iter().filter(|span| span.trace == TRACE).all(|span| ids.contains(span.parent.as_str()))
+    };
+    let spans = of_trace(&collector.spans_when(is_whole).await, TRACE);
 
     let request = child(&spans, CLIENT_SPAN, "POST /graphql");
     assert_eq!(request.kind, SpanKind::Server);
@@ -123,23 +150,19 @@ async fn one_trace_leads_from_the_request_to_the_sql() {
     assert_eq!((recorded.name.as_str(), recorded.parent.as_str()), ("command record_results", requested.id.as_str()));
     child(&spans, &keeper.id, "command observe_finding");
 
-    // Nothing hangs in the air.
-    let ids: HashSet<&str> = spans.iter().map(|span| span.id.as_str()).chain([CLIENT_SPAN]).collect();
     for span in &spans {
-        assert!(ids.contains(span.parent.as_str()), "{} has a parent that is not there", span.name);
         for text in &span.texts {
             assert!(!text.contains("SELECT") && !text.contains("postgres://"), "{}: {text}", span.name);
             assert!(password.is_empty() || !text.contains(&password), "{}: {text}", span.name);
         }
     }
+    let doctor = traced.run(&["doctor"]).await.succeeded();
+    assert!(doctor.stdout.contains("the collector takes them"), "{}", doctor.stdout);
     // Each event names the command that it came from.
-    let history =
-        cmdiag.run(&["history", &format!("DiagnosticRun-{run}"), "--format", "json"]).await.succeeded().json();
-    for event in history.as_array().unwrap() {
-        let traceparent: Vec<&str> = event["traceparent"].as_str().unwrap().split('-').collect();
-        let command = spans.iter().find(|span| span.id == traceparent[2]);
-        let command = command.unwrap_or_else(|| panic!("no span of {event:#}"));
-        assert!(traceparent[1] == TRACE && command.name.starts_with("command "), "{event:#}: {command:#?}");
+    for event in &history {
+        let command = spans.iter().find(|span| span.id == span_of(event)).unwrap();
+        let is_of_trace = event["traceparent"].as_str().unwrap().starts_with(&format!("00-{TRACE}-"));
+        assert!(is_of_trace && command.name.starts_with("command "), "{event:#}: {command:#?}");
     }
     assert_eq!(serving.interrupt().await, 0);
 }
@@ -164,9 +187,8 @@ async fn who_begins_a_trace_decides_whether_it_is_recorded() {
     let others: Vec<&TakenSpan> = spans.iter().filter(|span| span.trace != TRACE).collect();
     assert!(others.is_empty(), "{others:#?}");
     // What is not recorded here is handed on all the same.
-    let history =
-        cmdiag.run(&["history", &format!("DiagnosticRun-{silent}"), "--format", "json"]).await.succeeded().json();
-    for event in history.as_array().unwrap() {
+    let history = completed(&cmdiag, &silent).await;
+    for event in &history {
         let traceparent = event["traceparent"].as_str().unwrap();
         assert!(traceparent.starts_with(&format!("00-{unsampled}-")) && traceparent.ends_with("-00"), "{event:#}");
     }
@@ -181,21 +203,17 @@ async fn without_its_collector_the_platform_works_and_says_so_once() {
     let deployment = office(&cmdiag, folder.path(), &database).await;
     let serving = Serving::start(&cmdiag, &["serve", "--listen", "127.0.0.1:0"]).await;
     let run = request_run(&serving, &deployment, &CHECKS, None).await;
-    let history = || async {
-        let stream = format!("DiagnosticRun-{run}");
-        cmdiag.run(&["history", &stream, "--format", "json"]).await.succeeded().json()
-    };
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
-    while !history().await.to_string().contains("RunCompleted") {
-        assert!(std::time::Instant::now() < deadline, "{}", serving.printed());
-    }
+    completed(&cmdiag, &run).await;
+    let deadline = Instant::now() + Duration::from_secs(30);
     let said = || serving.printed().matches("traces can not be sent").count();
     while said() == 0 {
-        assert!(std::time::Instant::now() < deadline, "{}", serving.printed());
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        assert!(Instant::now() < deadline, "{}", serving.printed());
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     // More traces, more failures: not more words.
     request_run(&serving, &deployment, &CHECKS, None).await;
     assert_eq!(said(), 1, "{}", serving.printed());
+    let doctor = cmdiag.run(&["doctor"]).await;
+    assert!(doctor.code == 1 && doctor.stdout.contains("CMDIAG_OTLP_ENDPOINT"), "{}", doctor.stdout);
     assert_eq!(serving.interrupt().await, 0);
 }

@@ -59,6 +59,9 @@ pub async fn run(config: &Config, format: Format) -> Result<ExitCode> {
             servers.stop().await;
         }
     }
+    if let Some(endpoint) = &config.telemetry.otlp_endpoint {
+        lines.push(collector(endpoint).await);
+    }
     output::list(format, &["what", "verdict", "detail", "advice"], &lines, |line| {
         let verdict = match line.verdict {
             Verdict::Ok => output::coloured("ok"),
@@ -190,10 +193,23 @@ async fn ask(url: &str) -> Result<Facts> {
     Ok(facts)
 }
 
+/// Sends the collector an empty delivery, as the exporter would.
+async fn collector(endpoint: &str) -> Line {
+    let advice = "see telemetry.otlp_endpoint (CMDIAG_OTLP_ENDPOINT): the base URL of an OTLP receiver for HTTP";
+    let url = format!("{}/v1/traces", endpoint.trim_end_matches('/'));
+    let asked = reqwest::Client::new().post(url).header("content-type", "application/x-protobuf").timeout(BOUND).send();
+    match asked.await {
+        Ok(answer) if answer.status().is_success() => Line::ok("traces", "the collector takes them"),
+        Ok(answer) => Line::wrong("traces", format!("the collector answers {}", answer.status()), advice),
+        // Without the URL, which may hold a password.
+        Err(error) => Line::wrong("traces", format!("the collector: {}", error.without_url()), advice),
+    }
+}
+
 async fn redis(servers: &Servers) -> Line {
     let Some(url) = servers.redis_url() else {
-        let hint = if redis_program().is_some() { "" } else { " and none is installed" };
-        return Line::note("Redis", format!("none configured{hint}"), "caches are in-process: correct, only slower");
+        let why = redis_program().map_or_else(|missing| missing.to_string(), |_| "it did not start".to_owned());
+        return Line::note("Redis", format!("none: {why}"), "caches are in-process: correct, only slower");
     };
     let asked = async {
         let client = redis::Client::open(url)?;

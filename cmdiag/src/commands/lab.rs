@@ -6,7 +6,7 @@ use crate::deployment_file::{ComponentEntry, DeploymentFile, OverrideEntry};
 use crate::output;
 use anyhow::{Context, Result, anyhow, bail};
 use lab::{Fault, Lab, LabDescription, LabHandle, LabOptions, SecretPlace};
-use private_servers::{PrivateRedis, RedisOptions, redis_program};
+use private_servers::{PrivateRedis, RedisOptions};
 use rustix::process::{Pid, Signal, kill_process};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -51,19 +51,22 @@ pub struct RunningLab {
 impl RunningLab {
     /// Starts it; makes it the first time.
     pub async fn start(config: &Config, scale: u32) -> Result<Self> {
-        let redis = match redis_program() {
-            Some(_) => {
-                let options = RedisOptions { folder: folder(config).join("redis"), settings: Vec::new() };
-                Some(PrivateRedis::start(options).await.context("start the lab's Redis")?)
-            }
-            None => {
-                output::line("Redis is not installed: the lab has no cache, and its faults are left out.")?;
+        let cache = RedisOptions { folder: folder(config).join("redis"), settings: Vec::new() };
+        let redis = match PrivateRedis::start(cache).await {
+            Ok(redis) => Some(redis),
+            Err(error) => {
+                output::line(&format!("The lab has no cache, and its faults are left out: {error}"))?;
                 None
             }
         };
         let options = LabOptions { redis_url: redis.as_ref().map(PrivateRedis::url), ..options(config, scale)? };
         let lab = Lab::up(options).await.context("start the lab")?;
         Ok(Self { lab, redis })
+    }
+
+    /// Whether the lab has a cache.
+    pub fn has_cache(&self) -> bool {
+        self.redis.is_some()
     }
 
     /// Stops it; its data stay.

@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use anyhow::{Context, Result};
-use private_servers::{PostgresOptions, PrivatePostgres, PrivateRedis, RedisOptions, redis_program};
+use private_servers::{PostgresOptions, PrivatePostgres, PrivateRedis, RedisOptions, ServerError};
 
 /// The platform's database on a private server.
 const DATABASE: &str = "cmdiag";
@@ -28,7 +28,7 @@ impl Servers {
         };
         let (redis_url, redis) = match &config.redis.url {
             Some(url) => (Some(url.reveal().to_owned()), None),
-            None if redis_wanted && redis_program().is_some() => private_redis(config).await,
+            None if redis_wanted => private_redis(config).await,
             None => (None, None),
         };
         Ok(Self { database_url, redis_url, postgres, redis })
@@ -87,6 +87,11 @@ async fn private_redis(config: &Config) -> (Option<String>, Option<PrivateRedis>
     let options = RedisOptions { folder: config.data_dir().join("redis"), settings: Vec::new() };
     match PrivateRedis::start(options).await {
         Ok(redis) => (Some(redis.url()), Some(redis)),
+        // Whoever installs none wants none.
+        Err(error @ ServerError::Missing { .. }) => {
+            tracing::info!(%error, "no private Redis: caches are in-process only");
+            (None, None)
+        }
         Err(error) => {
             tracing::warn!(%error, "no private Redis: caches are in-process only");
             (None, None)
