@@ -12,6 +12,7 @@ async fn without_configuration_it_works_on_a_private_database() {
     let cmdiag = Cmdiag::embedded(folder.path());
     let doctor = cmdiag.run(&["doctor", "--format", "json"]).await;
     assert_eq!(doctor.code, 0, "{}{}", doctor.stdout, doctor.stderr);
+    cmdiag.run(&["migrate"]).await.succeeded();
     cmdiag.run(&["migrate", "--check"]).await.succeeded();
     std::fs::write(folder.path().join("office.toml"), OFFICE).unwrap();
     cmdiag.run(&["deployment", "add", "office.toml"]).await.succeeded();

@@ -1,5 +1,5 @@
-//! Every command in the documentation is run: `sh` blocks as a user types them, `sql` blocks against the views, `toml` blocks
-//! through the parsers.
+//! Every command in the documentation is run: `sh` blocks as a user types them, `sql` blocks against the views, `toml`
+//! blocks through the parsers.
 
 use acceptance_tests::{Cmdiag, Serving};
 use private_servers::testing::test_folder;

@@ -1,7 +1,7 @@
 //! Runs a command with a private PostgreSQL named in `CMDIAG_TEST_DATABASE_URL`, and stops it afterwards.
 //!
-//! `with-postgres cargo nextest run`: every test then makes its own database on one server, instead of starting a server
-//! each.
+//! `with-postgres cargo nextest run`: every test then makes its own database on one server, instead of starting a
+//! server each.
 
 use private_servers::testing::test_folder;
 use private_servers::{PostgresOptions, PrivatePostgres};
