@@ -35,3 +35,22 @@ fn whoever_began_a_trace_decides_and_else_the_ratio() {
     let recorded = recorded.count();
     assert!((200..300).contains(&recorded), "{recorded} of 1000 at a ratio of 0.25");
 }
+
+#[test]
+fn what_only_traces_are_made_of_is_off_until_they_are_exported() {
+    // As `cmdiag serve` has it.
+    let filter = || EnvFilter::new("info,sqlx=warn");
+    let spans = || {
+        (
+            tracing::span_enabled!(target: "api::http::observe", Level::INFO),
+            tracing::span_enabled!(target: "command_side::bus", Level::DEBUG),
+            tracing::span_enabled!(target: "hyper::client", Level::DEBUG),
+            tracing::event_enabled!(target: "sqlx::query", Level::DEBUG),
+        )
+    };
+    let plain = tracing_subscriber::registry().with(filter()).with(logs(false));
+    assert_eq!(tracing::subscriber::with_default(plain, spans), (true, false, false, false));
+    let provider = SdkTracerProvider::builder().build();
+    let exported = tracing_subscriber::registry().with(logs(false).with_filter(filter())).with(traces(&provider));
+    assert_eq!(tracing::subscriber::with_default(exported, spans), (true, true, false, false));
+}
