@@ -26,7 +26,8 @@ test: prerequisites cargo-tools node-clients ## Every test, against private serv
 	@$(MAKE) --no-print-directory run-test
 
 run-test:
-	cargo build --locked -p cmdiag -p acceptance-tests --bins
+	# Programs and tests in one build: with the same features, nothing is compiled twice.
+	cargo build --workspace --locked --bins --tests
 	target/debug/with-postgres cargo nextest run --workspace --locked
 	cargo test --doc --workspace --locked --quiet
 
