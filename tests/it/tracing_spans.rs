@@ -199,7 +199,8 @@ async fn without_its_collector_the_platform_works_and_says_so_once() {
     let (folder, database) = (test_folder(), TestDatabase::migrated().await);
     let cmdiag = Cmdiag::on_database(folder.path(), database.url())
         .with("DATASET_PASSWORD", password(&database))
-        .with("CMDIAG_OTLP_ENDPOINT", "http://127.0.0.1:1");
+        .with("CMDIAG_OTLP_ENDPOINT", "http://127.0.0.1:1")
+        .with("NO_COLOR", "");
     let deployment = office(&cmdiag, folder.path(), &database).await;
     let serving = Serving::start(&cmdiag, &["serve", "--listen", "127.0.0.1:0"]).await;
     let run = request_run(&serving, &deployment, &CHECKS, None).await;
@@ -213,6 +214,7 @@ async fn without_its_collector_the_platform_works_and_says_so_once() {
     // More traces, more failures: not more words.
     request_run(&serving, &deployment, &CHECKS, None).await;
     assert_eq!(said(), 1, "{}", serving.printed());
+    assert!(!serving.printed().contains('\u{1b}'), "no colours in a pipe: {}", serving.printed());
     let doctor = cmdiag.run(&["doctor"]).await;
     assert!(doctor.code == 1 && doctor.stdout.contains("CMDIAG_OTLP_ENDPOINT"), "{}", doctor.stdout);
     assert_eq!(serving.interrupt().await, 0);

@@ -14,6 +14,7 @@ use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracerProvider};
 use sender::Sender;
+use std::io::IsTerminal;
 use std::time::Duration;
 use tracing::subscriber::Interest;
 use tracing::{Level, Metadata, Subscriber};
@@ -61,7 +62,9 @@ fn logs<S>(json: bool) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
-    let logs = fmt::layer().with_writer(std::io::stderr).with_target(true);
+    // In a file or a pipe, colours are noise.
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let logs = fmt::layer().with_writer(std::io::stderr).with_target(true).with_ansi(colours);
     if json { logs.json().boxed() } else { logs.compact().boxed() }
 }
 
