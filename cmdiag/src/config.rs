@@ -230,10 +230,11 @@ impl Config {
         if rustix::process::geteuid().is_root() {
             return PathBuf::from("/var/lib/cmdiag");
         }
-        let home = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from);
-        home.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/share")))
-            .unwrap_or_else(std::env::temp_dir)
-            .join("cmdiag")
+        let absolute = |folder: &PathBuf| folder.is_absolute();
+        let named = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(absolute);
+        // Without HOME, as in some services, the account's own home: never a folder that others can write to.
+        let own = || std::env::home_dir().filter(absolute).map(|home| home.join(".local/share"));
+        named.or_else(own).unwrap_or_else(std::env::temp_dir).join("cmdiag")
     }
 }
 

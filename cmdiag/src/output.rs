@@ -24,7 +24,8 @@ pub fn list<T: Serialize>(format: Format, header: &[&str], items: &[T], row: imp
     let mut table = Table::new();
     table.load_preset(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic).set_header(header);
     if table.width().is_none() {
-        table.set_width(140);
+        // In a pipe: wide enough that no id is broken in two.
+        table.set_width(200);
     }
     for item in items {
         table.add_row(row(item));
