@@ -78,6 +78,8 @@ where
         .with_location(false)
         .with_threads(false)
         .with_tracked_inactivity(false)
+        // Whoever needs a span's context asks the span for it.
+        .with_context_activation(false)
         .with_filter(Traced)
 }
 
