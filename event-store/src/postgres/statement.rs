@@ -132,11 +132,7 @@ pub(super) fn write(batch: &[Pending], place: Place) -> Result<(&'static str, Pg
     Ok((sql, arguments))
 }
 
-fn write_one(
-    append: &Pending,
-    event: &NewEvent,
-    place: Place,
-) -> Result<(&'static str, PgArguments), BoxDynError> {
+fn write_one(append: &Pending, event: &NewEvent, place: Place) -> Result<(&'static str, PgArguments), BoxDynError> {
     let (sql, after) = match place {
         Place::After(end) => (WRITE_ONE_AFTER, end),
         Place::Asked => (WRITE_ONE_ASKED, 0),
