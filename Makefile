@@ -42,7 +42,7 @@ docs: prerequisites ## The API documentation, warnings are errors
 	@$(MAKE) --no-print-directory run-docs
 
 run-docs:
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --workspace --no-deps --locked --quiet
 
 deny: cargo-tools ## Licences, duplicates, sources; advisories where a copy of the database is at hand
 	cargo fetch --locked --quiet

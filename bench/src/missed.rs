@@ -90,10 +90,7 @@ async fn ours(
         None => None,
     };
     let here = if other.is_some() { writers / 2 } else { writers };
-    let other = match other {
-        Some(other) => Some(tokio::spawn(other.write(span))),
-        None => None,
-    };
+    let other = other.map(|other| tokio::spawn(other.write(span)));
     write_here(log, (here, events), span).await?;
     if let Some(other) = other {
         let written = other.await??;

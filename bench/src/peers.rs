@@ -79,6 +79,7 @@ struct Query;
 
 #[Object]
 impl Query {
+    #[expect(clippy::unused_async, reason = "a resolver is async")]
     async fn run(&self, ctx: &Context<'_>, id: ID) -> async_graphql::Result<Option<Run>> {
         let run = ctx.data::<Arc<Run>>()?;
         Ok((!id.is_empty()).then(|| Run::clone(run)))

@@ -46,7 +46,9 @@ pub async fn run(world: &World) -> Result<Vec<Figure>> {
     let memory = serve.memory("runs-1000")?;
     serve.stop().await?;
     let mut latencies = Latencies::new()?;
-    ended.iter().for_each(|run| latencies.record(Duration::from_secs_f64(run.seconds.max(0.0))));
+    for run in &ended {
+        latencies.record(Duration::from_secs_f64(run.seconds.max(0.0)));
+    }
     let completed = ended.iter().filter(|run| run.status == "completed").count();
     let late = ended.iter().filter(|run| run.seconds > DEADLINE_SECONDS as f64).count();
     let results: i32 = ended.iter().map(|run| run.done).sum();

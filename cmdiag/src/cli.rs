@@ -56,9 +56,9 @@ pub enum Command {
     /// Findings: what is wrong, why, and what to do
     #[command(subcommand)]
     Findings(FindingsCommand),
-    /// The events of one stream, oldest first, such as DiagnosticRun-<id>, or `all`
+    /// The events of one stream, oldest first, such as DiagnosticRun-ID, or `all`
     History {
-        /// `<aggregate type>-<id>`, or `all`
+        /// AGGREGATE-ID, or `all`
         stream: String,
         /// Only events after this version (or position, for `all`)
         #[arg(long, default_value_t = 0)]
@@ -111,7 +111,7 @@ impl Role {
 pub enum DeploymentCommand {
     /// Take a deployment under care
     Add {
-        /// A TOML file that describes it: name, product_version, [[component]] tables; `-` reads standard input
+        /// A TOML file that describes it: name, product_version, a `[[component]]` table each; `-` reads standard input
         file: PathBuf,
     },
     /// All deployments

@@ -1,9 +1,9 @@
 //! Runs a process manager: lease, checkpoint, feed, commands; and again after whatever went wrong.
 
-use super::{Cause, ProcessManagersOptions};
 use super::dispatch::Dispatch;
 use super::lease::Lease;
 use super::status::{ProcessStatus, StatusBoard};
+use super::{Cause, ProcessManagersOptions};
 use crate::bus::CommandBus;
 use crate::error::CommandError;
 use chrono::{DateTime, Utc};
