@@ -3,10 +3,10 @@
 //! A [`Runner`] follows the log for one [`Projection`]: it folds a batch of events into set-based upserts and moves the
 //! checkpoint in the SAME transaction, so each event takes effect once, whatever is killed when. It asserts that
 //! positions are contiguous, and stops at what it can not take (a gap, a poison event) until an operator has decided:
-//! nothing is skipped silently. [`replay`] fills views from position 0, with big batches and everything overlapped.
+//! nothing is skipped silently. [`replay()`] fills views from position 0, with big batches and everything overlapped.
 //!
 //! Read in this order: [`projection`], [`views`] (one file per projection: its events, its rows, its SQL, its tests),
-//! [`rows`] and [`table`] (what they share), [`runner`], [`replay`], [`operator`].
+//! [`rows`] and [`table`] (what they share), [`runner`], [`mod@replay`], [`operator`].
 
 pub mod decoded;
 pub mod operator;
