@@ -19,7 +19,7 @@ demo: prerequisites ## Plant faults in the lab, diagnose, score, serve (ONCE=1 e
 	@$(MAKE) --no-print-directory run-demo
 
 run-demo:
-	@cargo build --quiet --locked -p cmdiag
+	@cargo build $(if $(wildcard target/debug/cmdiag),--quiet) --locked -p cmdiag
 	@exec target/debug/cmdiag demo $(if $(ONCE),--once) $(if $(FAULTS),--faults $(FAULTS)) $(if $(SCALE),--scale $(SCALE))
 
 test: prerequisites cargo-tools node-clients ## Every test, against private servers
