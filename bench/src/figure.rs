@@ -67,10 +67,10 @@ impl Figure {
         self
     }
 
-    /// When and where.
+    /// When and where, and what share of the machine others took just before or after.
     #[must_use]
-    pub fn measured_on(mut self, machine: &Machine) -> Self {
-        self.measured_on = machine.measured_on();
+    pub fn measured_on(mut self, machine: &Machine, others: f64) -> Self {
+        self.measured_on = format!("{}, others took {:.0} % of it", machine.measured_on(), 100.0 * others);
         self
     }
 

@@ -23,6 +23,7 @@ mod missed;
 mod page;
 mod peers;
 mod platform;
+mod quiet;
 mod replay;
 mod replay_story;
 mod results;
@@ -39,6 +40,7 @@ use figure::Figure;
 use machine::Machine;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 use world::World;
 
 /// Measures the platform's bars.
@@ -52,6 +54,9 @@ struct Arguments {
     /// List the benchmarks
     #[arg(long)]
     list: bool,
+    /// Wait at most so many seconds before each benchmark for the machine to have nothing else to do
+    #[arg(long, default_value_t = 0)]
+    patience: u64,
     /// The folder of `performance.json` and `performance.md`
     #[arg(long, default_value = "docs")]
     docs: PathBuf,
@@ -86,9 +91,9 @@ async fn main() -> Result<ExitCode> {
     let world = World::start(arguments.quick).await?;
     let machine = Machine::describe(&world).await?;
     println!("{machine}");
-    let outcome = run(&world, &chosen, &machine).await;
+    let patience = Duration::from_secs(arguments.patience);
+    let (figures, failed) = run(&world, &chosen, &machine, patience).await;
     world.stop().await;
-    let (figures, failed) = outcome;
     if !arguments.quick {
         page::write(&arguments.docs, &figures)?;
     }
@@ -106,18 +111,20 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Benchmark>> {
 }
 
 /// Runs them one after another; one that fails does not keep the others from running.
-async fn run(world: &World, chosen: &[&'static Benchmark], machine: &Machine) -> (Vec<Figure>, Vec<&'static str>) {
+async fn run(
+    world: &World,
+    chosen: &[&'static Benchmark],
+    machine: &Machine,
+    patience: Duration,
+) -> (Vec<Figure>, Vec<&'static str>) {
     let (mut figures, mut failed) = (Vec::new(), Vec::new());
     for benchmark in chosen {
         println!("\n== {}: {}", benchmark.name, benchmark.title);
-        let started = std::time::Instant::now();
-        match (benchmark.run)(world).await.with_context(|| benchmark.name) {
+        let started = Instant::now();
+        match measure(world, benchmark, machine, patience).await.with_context(|| benchmark.name) {
             Ok(measured) => {
-                for figure in measured {
-                    let figure = figure.measured_on(machine);
-                    println!("{figure}");
-                    figures.push(figure);
-                }
+                measured.iter().for_each(|figure| println!("{figure}"));
+                figures.extend(measured);
                 println!("   ({:.0} s)", started.elapsed().as_secs_f64());
             }
             Err(error) => {
@@ -127,4 +134,13 @@ async fn run(world: &World, chosen: &[&'static Benchmark], machine: &Machine) ->
         }
     }
     (figures, failed)
+}
+
+/// One of them, between two looks at what else the machine does.
+async fn measure(world: &World, benchmark: &Benchmark, machine: &Machine, patience: Duration) -> Result<Vec<Figure>> {
+    let before = quiet::wait(patience).await?;
+    let figures = (benchmark.run)(world).await?;
+    let others = before.max(quiet::look().await?);
+    println!("   (others took {:.0} % of the machine before or after it)", 100.0 * others);
+    Ok(figures.into_iter().map(|figure| figure.measured_on(machine, others)).collect())
 }
