@@ -3,7 +3,7 @@
 //! Its clock can not be measured from itself: `clock_skew_s` is null, and the skew is what the HTTP and SQL probes see.
 
 use super::rows::{Measured, row};
-use super::{ProbeError, Run};
+use super::{ProbeError, Run, disk};
 use std::path::{Path, PathBuf};
 use sysinfo::{MemoryRefreshKind, System};
 
@@ -16,25 +16,22 @@ pub(super) async fn measure(run: &Run<'_>) -> Result<Measured, ProbeError> {
 }
 
 fn look(path: &Path) -> Result<Measured, ProbeError> {
-    let disk = rustix::fs::statvfs(path).map_err(|error| ProbeError::io(path, &error.into()))?;
-    let (total, free) = (disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize);
-    // Some file systems have no fixed number of inodes and say 0.
-    let inode_used = (disk.f_files > 0).then(|| percent(disk.f_files - disk.f_ffree, disk.f_files));
+    let disk = disk::holding(path)?;
     let fail = |error: sysinfo::Error| ProbeError::malformed(format!("the machine does not tell: {error}"));
     let mut system = System::new().map_err(fail)?;
     system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
     let (memory, available) = (system.total_memory(), system.available_memory());
-    if total == 0 || memory == 0 {
-        return Err(ProbeError::malformed("the machine states no size of its disk or memory"));
+    if memory == 0 {
+        return Err(ProbeError::malformed("the machine states no size of its memory"));
     }
     let load = System::load_average().map_err(fail)?;
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(Measured::one(row! {
         disk_path: path.to_string_lossy(),
-        disk_total_bytes: total,
-        disk_free_bytes: free,
-        disk_used_percent: percent(total - free, total),
-        inode_used_percent: inode_used,
+        disk_total_bytes: disk.total_bytes,
+        disk_free_bytes: disk.free_bytes,
+        disk_used_percent: disk.used_percent,
+        inode_used_percent: disk.inode_used_percent,
         memory_total_bytes: memory,
         memory_available_bytes: available,
         memory_used_percent: percent(memory.saturating_sub(available), memory),

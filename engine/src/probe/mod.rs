@@ -9,6 +9,7 @@
 mod audit;
 mod command;
 mod config;
+mod disk;
 mod error;
 mod host;
 mod http;

@@ -58,8 +58,8 @@ struct Answers {
 }
 
 async fn ask(connection: &mut MultiplexedConnection) -> Result<Answers, RedisError> {
-    // The first answer carries the connection's greeting. Of the others the quickest counts: a slow server is slow every
-    // time, while a busy machine of ours delays one or the other.
+    // The first answer carries the connection's greeting. Of the others the quickest counts: a slow server is slow
+    // every time, while a busy machine of ours delays one or the other.
     redis::cmd("PING").query_async::<()>(connection).await?;
     let mut latency_ms = f64::INFINITY;
     for _ in 0..PINGS {

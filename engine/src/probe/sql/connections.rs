@@ -190,8 +190,8 @@ impl SqlTarget {
         }
     }
 
-    /// The connections to close, and whether there are others left to watch: decided under one lock, so that a connection
-    /// kept meanwhile is never left alone.
+    /// The connections to close, and whether there are others left to watch: decided under one lock, so that a
+    /// connection kept meanwhile is never left alone.
     fn take_old(&self) -> (Vec<(PgConnection, Instant)>, bool) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let all = std::mem::take(&mut idle.connections);

@@ -4,7 +4,7 @@
 //! permission stops, so that the owner's own permissions count as well.
 
 use crate::probe::rows::{Measured, row};
-use crate::probe::{ProbeError, Row};
+use crate::probe::{ProbeError, Row, disk};
 use rustix::fs::Access;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -82,16 +82,11 @@ fn look_at(path: &Path) -> Found {
 
 /// How full the disk is that holds the store.
 pub(super) fn space(root: &Path) -> Result<Measured, ProbeError> {
-    let found = rustix::fs::statvfs(root).map_err(|error| ProbeError::io(root, &error.into()))?;
-    let total = found.f_blocks * found.f_frsize;
-    let free = found.f_bavail * found.f_frsize;
-    if total == 0 {
-        return Err(ProbeError::malformed(format!("{}: its file system states no size", root.display())));
-    }
+    let disk = disk::holding(root)?;
     Ok(Measured::one(row! {
         path: root.to_string_lossy(),
-        total_bytes: total,
-        free_bytes: free,
-        used_percent: 100.0 * (1.0 - free as f64 / total as f64),
+        total_bytes: disk.total_bytes,
+        free_bytes: disk.free_bytes,
+        used_percent: disk.used_percent,
     }))
 }
