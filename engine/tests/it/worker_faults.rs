@@ -6,6 +6,7 @@ use domain::Outcome;
 use domain::diagnostic_run::RunPhase;
 use engine::queue::{QueueOptions, WorkItem};
 use engine::worker::WorkerPoolOptions;
+use futures::future::BoxFuture;
 use private_servers::testing::TestDatabase;
 use sqlx::{Connection, Executor, PgConnection};
 use std::sync::Arc;
@@ -18,11 +19,8 @@ fn short_lease() -> QueueOptions {
 }
 
 /// Takes a few milliseconds, so that a run is under way for a while.
-fn brief() -> Arc<
-    RunnerOf<
-        impl Fn(WorkItem, CancellationToken) -> futures::future::BoxFuture<'static, domain::diagnostic_run::CheckResult>,
-    >,
-> {
+fn brief()
+-> Arc<RunnerOf<impl Fn(WorkItem, CancellationToken) -> BoxFuture<'static, domain::diagnostic_run::CheckResult>>> {
     Arc::new(RunnerOf(|item: WorkItem, _| {
         Box::pin(async move {
             tokio::time::sleep(Duration::from_millis(5)).await;

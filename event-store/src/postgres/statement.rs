@@ -56,8 +56,8 @@ FROM place, unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[],
     };
 }
 
-// One append of one event, the commonest batch of a quiet log: without arrays, whose unnesting costs a third of so small
-// a statement. The same columns from the same parameters, each a single value.
+// One append of one event, the commonest batch of a quiet log: without arrays, whose unnesting costs a third of so
+// small a statement. The same columns from the same parameters, each a single value.
 macro_rules! write_one_sql {
     ($place:literal) => {
         concat!(

@@ -303,7 +303,8 @@ impl Runner {
     }
 }
 
-/// A panic is a defect of the projection: it must show like any other failure, not leave a view that silently stands still.
+/// A panic is a defect of the projection: it must show like any other failure, not leave a view that silently stands
+/// still.
 async fn watched(run: impl Future<Output = ()> + Send + 'static, reporter: Arc<Reporter>) {
     if let Err(error) = tokio::spawn(run).await {
         let position = reporter.position().borrow().next();

@@ -44,7 +44,8 @@ async fn who_is_overtaken_rolls_back_and_reads_again() {
         elsewhere.push(events[..600].to_vec());
         let mut admin = pool.acquire().await.unwrap();
         sqlx::query(
-            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()",
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid() \
+             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
         )
         .execute(&mut *admin)
         .await
