@@ -123,7 +123,9 @@ async fn run(
         let started = Instant::now();
         match measure(world, benchmark, machine, patience).await.with_context(|| benchmark.name) {
             Ok(measured) => {
-                measured.iter().for_each(|figure| println!("{figure}"));
+                for figure in &measured {
+                    println!("{figure}");
+                }
                 figures.extend(measured);
                 println!("   ({:.0} s)", started.elapsed().as_secs_f64());
             }
