@@ -3,6 +3,7 @@
 use crate::deployment::DeploymentEvent;
 use crate::diagnostic_run::RunEvent;
 use crate::finding::FindingEvent;
+use crate::remediation::RemediationEvent;
 
 /// The aggregate type of deployments, as stored.
 pub const DEPLOYMENT: &str = "Deployment";
@@ -10,6 +11,8 @@ pub const DEPLOYMENT: &str = "Deployment";
 pub const DIAGNOSTIC_RUN: &str = "DiagnosticRun";
 /// The aggregate type of findings, as stored.
 pub const FINDING: &str = "Finding";
+/// The aggregate type of remediations, as stored.
+pub const REMEDIATION: &str = "Remediation";
 
 /// An event of whichever aggregate.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +23,8 @@ pub enum AnyEvent {
     Run(RunEvent),
     /// Of a finding.
     Finding(FindingEvent),
+    /// Of a remediation.
+    Remediation(RemediationEvent),
 }
 
 /// Why a stored event could not be read.
@@ -47,6 +52,7 @@ impl AnyEvent {
             DEPLOYMENT => serde_json::from_str(text).map(Self::Deployment),
             DIAGNOSTIC_RUN => serde_json::from_str(text).map(Self::Run),
             FINDING => serde_json::from_str(text).map(Self::Finding),
+            REMEDIATION => serde_json::from_str(text).map(Self::Remediation),
             other => return Err(DecodeError::UnknownAggregate(other.to_owned())),
         };
         decoded.map_err(|source| DecodeError::Payload { aggregate_type: aggregate_type.to_owned(), source })

@@ -1,6 +1,7 @@
 //! Newtypes for identities, positions and names: two of them can not be swapped by mistake.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use std::fmt;
 use std::str::FromStr;
 use uuid::Uuid;
@@ -123,6 +124,14 @@ uuid_id!(
     FindingId
 );
 uuid_id!(
+    /// A remediation (UUIDv7).
+    RemediationId
+);
+uuid_id!(
+    /// A policy: the UUIDv5 of tenant and name, so that a name always meets the same stream.
+    PolicyId
+);
+uuid_id!(
     /// One command; sending it again returns the outcome of the first time.
     CommandId
 );
@@ -179,6 +188,81 @@ text_name!(
     EvidenceHash, "evidence hash", 64, |c| c.is_ascii_hexdigit() && !c.is_ascii_uppercase(),
     "is not lower-case hex"
 );
+text_name!(
+    /// What changes something, such as `postgres.analyze`.
+    ActionName, "action name", 64, |c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c),
+    "holds something else than a-z, 0-9, - and ."
+);
+text_name!(
+    /// A composition of actions, such as `restore-missing-file`.
+    RunbookName, "runbook name", 64, |c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-',
+    "holds something else than a-z, 0-9 and -"
+);
+text_name!(
+    /// A step of a plan, unique in it.
+    StepName, "step name", 64, |c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-',
+    "holds something else than a-z, 0-9 and -"
+);
+text_name!(
+    /// A policy's name, unique in its tenant.
+    PolicyName, "policy name", 64, |c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-',
+    "holds something else than a-z, 0-9 and -"
+);
+text_name!(
+    /// The SHA-256 of a value's canonical JSON, in lower-case hex: two values are the same if their hashes are.
+    ContentHash, "content hash", 64, |c| c.is_ascii_hexdigit() && !c.is_ascii_uppercase(),
+    "is not lower-case hex"
+);
+
+/// The namespace of policies (a random constant, fixed for ever).
+const POLICY_NAMESPACE: Uuid = Uuid::from_u128(0x3d0a_91b7_52c4_4f68_9e1d_7a64_c2f0_8b35);
+
+impl PolicyId {
+    /// The id of a tenant's policy of this name.
+    pub fn of(tenant: &TenantId, policy: &PolicyName) -> Self {
+        Self(Uuid::new_v5(&POLICY_NAMESPACE, format!("{tenant}|{policy}").as_bytes()))
+    }
+}
+
+impl ContentHash {
+    /// The hash of what the value is written as, with the keys of all objects in order.
+    pub fn of(value: &impl Serialize) -> Result<Self, serde_json::Error> {
+        let mut text = String::new();
+        write_canonical(&serde_json::to_value(value)?, &mut text);
+        Ok(Self(hex::encode(Sha256::digest(text.as_bytes()))))
+    }
+}
+
+/// Writes JSON with sorted keys: whether `serde_json` itself keeps them in order depends on who else uses it.
+fn write_canonical(value: &serde_json::Value, out: &mut String) {
+    use serde_json::Value;
+    match value {
+        Value::Array(items) => {
+            out.push('[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                write_canonical(item, out);
+            }
+            out.push(']');
+        }
+        Value::Object(entries) => {
+            let sorted: std::collections::BTreeMap<_, _> = entries.iter().collect();
+            out.push('{');
+            for (index, (key, item)) in sorted.into_iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                out.push_str(&Value::from(key.as_str()).to_string());
+                out.push(':');
+                write_canonical(item, out);
+            }
+            out.push('}');
+        }
+        scalar => out.push_str(&scalar.to_string()),
+    }
+}
 
 impl Default for TenantId {
     fn default() -> Self {

@@ -16,14 +16,16 @@ pub mod ids;
 pub mod metadata;
 pub mod nagios_range;
 pub mod outcome;
+pub mod remediation;
 pub mod testing;
 pub mod text;
 
 pub use any_event::AnyEvent;
 pub use decider::{Context, Decider, DeciderAggregate, DomainEvent, ExpectedStream, RefusalCode};
 pub use ids::{
-    Actor, CheckCode, CommandId, ComponentName, CorrelationId, DeploymentId, EvidenceHash, FindingId, Position,
-    ResourceName, RunId, StreamVersion, TenantId,
+    ActionName, Actor, CheckCode, CommandId, ComponentName, ContentHash, CorrelationId, DeploymentId, EvidenceHash,
+    FindingId, PolicyId, PolicyName, Position, RemediationId, ResourceName, RunId, RunbookName, StepName,
+    StreamVersion, TenantId,
 };
 pub use metadata::Metadata;
 pub use nagios_range::NagiosRange;

@@ -6,6 +6,7 @@
 //!
 //! What could not be measured is `Unknown` with its cause, never `Ok`.
 
+pub mod action;
 pub mod catalog;
 pub mod check;
 pub mod judge;

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::any_event::AnyEvent;
+use domain::any_event::REMEDIATION;
 use domain::deployment::{Deployment, DeploymentCommand, DeploymentState, MaintenanceWindow};
 use domain::diagnostic_run::{
     CheckKey, CheckResult, DiagnosticRun, Evidence, PlannedCheck, Priority, RunCommand, RunState,
@@ -299,6 +300,7 @@ pub fn recorded(position: i64, version: i64, id: Uuid, event: &AnyEvent, at: Dat
         AnyEvent::Deployment(event) => (Deployment::TYPE, event.event_type(), serde_json::value::to_raw_value(event)),
         AnyEvent::Run(event) => (DiagnosticRun::TYPE, event.event_type(), serde_json::value::to_raw_value(event)),
         AnyEvent::Finding(event) => (Finding::TYPE, event.event_type(), serde_json::value::to_raw_value(event)),
+        AnyEvent::Remediation(event) => (REMEDIATION, event.event_type(), serde_json::value::to_raw_value(event)),
     };
     let actor: Actor = name("teller");
     RecordedEvent {

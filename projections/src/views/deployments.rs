@@ -117,6 +117,8 @@ impl Deployments {
                 FindingEvent::FindingSuspected { fingerprint, .. } | FindingEvent::FindingOpened { fingerprint, .. },
             ) => Some(fingerprint.deployment.0),
             AnyEvent::Finding(_) => self.findings.get(event.id).map(|finding| finding.deployment_id),
+            // What puts a finding right shows in its own views; the deployment's health follows the findings.
+            AnyEvent::Remediation(_) => None,
         }
     }
 
@@ -130,6 +132,7 @@ impl Deployments {
                 Ok(())
             }
             AnyEvent::Finding(finding) => self.fold_finding(finding, event),
+            AnyEvent::Remediation(_) => Ok(()),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::decoded::Decoded;
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::any_event::{AnyEvent, DEPLOYMENT, DIAGNOSTIC_RUN, FINDING};
+use domain::any_event::{AnyEvent, DEPLOYMENT, DIAGNOSTIC_RUN, FINDING, REMEDIATION};
 use domain::diagnostic_run::{CheckKey, CheckResult, Evidence};
 use domain::finding::{Fingerprint, Sighting};
 use domain::{CommandId, DeploymentId, DomainEvent, Metadata, Outcome, Position, RunId, StreamVersion, TenantId};
@@ -85,6 +85,7 @@ fn decoded(id: Uuid, event: AnyEvent, position: i64, version: i64) -> Decoded {
         AnyEvent::Deployment(event) => (DEPLOYMENT, event.event_type(), serde_json::value::to_raw_value(event)),
         AnyEvent::Run(event) => (DIAGNOSTIC_RUN, event.event_type(), serde_json::value::to_raw_value(event)),
         AnyEvent::Finding(event) => (FINDING, event.event_type(), serde_json::value::to_raw_value(event)),
+        AnyEvent::Remediation(event) => (REMEDIATION, event.event_type(), serde_json::value::to_raw_value(event)),
     };
     let actor = "test".parse().unwrap();
     let recorded = RecordedEvent {

@@ -312,6 +312,6 @@ fn touched_by(notice: &Notice) -> Option<DeploymentId> {
             | RunEvent::RunTimedOut { deployment, .. }
             | RunEvent::RunFailed { deployment, .. },
         ) => Some(*deployment),
-        AnyEvent::Run(_) => None,
+        AnyEvent::Run(_) | AnyEvent::Remediation(_) => None,
     }
 }
