@@ -84,9 +84,12 @@ fn validate(packs: &Packs) -> Result<ExitCode> {
         output::line(&failure.to_string())?;
     }
     let checks = packs.checks().count();
-    let cases: usize = packs.checks().map(|check| check.cases.len()).sum();
+    let runbooks = packs.runbooks().count();
+    let of_checks: usize = packs.checks().map(|check| check.cases.len()).sum();
+    let of_runbooks: usize = packs.runbooks().map(|runbook| runbook.cases.len()).sum();
+    let cases = of_checks + of_runbooks;
     output::line(&format!(
-        "{checks} checks in {} packs, {cases} cases, {} failed",
+        "{checks} checks and {runbooks} runbooks in {} packs, {cases} cases, {} failed",
         packs.packs().count(),
         failures.len()
     ))?;

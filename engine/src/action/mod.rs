@@ -12,6 +12,7 @@ mod error;
 mod spec;
 mod target;
 
+pub mod demo;
 pub mod list;
 
 pub use erased::{Action, Arguments, Erased, Phase};

@@ -1,6 +1,6 @@
 //! Turns a check file into a [`Check`]: whatever can be compiled is compiled here, and all problems are given at once.
 
-use super::diagnostic::{CheckError, SourceFile, suggestion};
+use super::diagnostic::{CheckError, SourceFile, place_within, suggestion};
 use super::expression::Expression;
 use super::file::{
     Case, CaseExpectation, CaseFile, CaseMeasurement, CheckFile, Empty, JudgeFile, OneOrMany, TextFile, ThresholdFile,
@@ -189,16 +189,8 @@ impl Compiler<'_> {
         }
     }
 
-    /// A place within a text as a place within the file, where the text stands there as it is (no escapes).
     fn within(&self, text: &Spanned<String>, range: Range<usize>) -> Range<usize> {
-        let outer = text.span();
-        let written = self.source.text.get(outer.clone()).unwrap_or_default();
-        match written.find(text.get_ref().as_str()) {
-            Some(start) if range.end <= text.get_ref().len() => {
-                outer.start + start + range.start..outer.start + start + range.end
-            }
-            _ => outer,
-        }
+        place_within(&self.source.text, text, range)
     }
 
     fn texts(&mut self, file: &TextFile, texts: &mut Templates) {

@@ -4,6 +4,7 @@ use miette::{Diagnostic, NamedSource, SourceSpan};
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
+use toml::Spanned;
 
 /// An error that points at a file, a line and a key. Its `Display` is one line; miette shows the place in the file.
 #[derive(Debug, Clone, Diagnostic)]
@@ -118,4 +119,16 @@ pub(crate) fn suggestion<S: AsRef<str>>(given: &str, known: &[S]) -> String {
     }
     let names: Vec<&str> = known.iter().map(AsRef::as_ref).collect();
     format!("known are {}", names.join(", "))
+}
+
+/// A place within a text as a place within the file, where the text stands there as it is (no escapes).
+pub(crate) fn place_within(file: &str, text: &Spanned<String>, range: Range<usize>) -> Range<usize> {
+    let outer = text.span();
+    let written = file.get(outer.clone()).unwrap_or_default();
+    match written.find(text.get_ref().as_str()) {
+        Some(start) if range.end <= text.get_ref().len() => {
+            outer.start + start + range.start..outer.start + start + range.end
+        }
+        _ => outer,
+    }
 }

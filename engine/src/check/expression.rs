@@ -46,6 +46,11 @@ pub struct ExpressionError {
 impl Expression {
     /// Compiles a condition. The error comes with the place within the text, in bytes.
     pub(crate) fn compile(text: &str) -> Result<Self, (String, usize)> {
+        Self::compile_over(text, &NAMES)
+    }
+
+    /// Compiles a condition over other names than those of a check.
+    pub(crate) fn compile_over(text: &str, names: &[&str]) -> Result<Self, (String, usize)> {
         if text.len() > MAX_BYTES {
             return Err((format!("is longer than {MAX_BYTES} bytes"), 0));
         }
@@ -57,14 +62,14 @@ impl Expression {
             let message = first.map_or_else(|| errors.to_string(), |error| error.msg.clone());
             (message, first.map_or(0, |error| offset_of(text, error.pos)))
         })?;
-        let mut scan = Scan::default();
+        let mut scan = Scan { names, ..Scan::default() };
         scan.visit(program.expression(), 0, &mut Vec::new());
         if scan.too_deep {
             return Err((format!("is built more than {MAX_TREE} steps deep: split it"), 0));
         }
         if let Some(name) = scan.unknown {
             let place = text.find(&name).unwrap_or(0);
-            return Err((format!("`{name}` is not known here; known are {}", NAMES.join(", ")), place));
+            return Err((format!("`{name}` is not known here; known are {}", names.join(", ")), place));
         }
         if scan.nesting > MAX_NESTING {
             return Err((format!("nests comprehensions more than {MAX_NESTING} deep"), 0));
@@ -163,14 +168,15 @@ fn offset_of(text: &str, (line, column): (isize, isize)) -> usize {
 
 /// What is known of a condition before it runs.
 #[derive(Default)]
-struct Scan {
+struct Scan<'a> {
+    names: &'a [&'a str],
     nesting: u32,
     unknown: Option<String>,
     level: u32,
     too_deep: bool,
 }
 
-impl Scan {
+impl Scan<'_> {
     fn visit(&mut self, node: &IdedExpr, depth: u32, bound: &mut Vec<String>) {
         if self.level == MAX_TREE {
             self.too_deep = true;
@@ -224,7 +230,7 @@ impl Scan {
     fn check_name(&mut self, name: &str, bound: &[String]) {
         // Type names (`int`, `string`) are identifiers too.
         let types = ["int", "uint", "double", "bool", "string", "bytes", "list", "map", "null_type", "type"];
-        let known = NAMES.contains(&name) || types.contains(&name) || bound.iter().any(|own| own == name);
+        let known = self.names.contains(&name) || types.contains(&name) || bound.iter().any(|own| own == name);
         if !known && !name.starts_with('@') && self.unknown.is_none() {
             self.unknown = Some(name.to_owned());
         }

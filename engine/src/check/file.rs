@@ -277,7 +277,7 @@ impl From<OutcomeName> for Outcome {
 #[derive(JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[expect(dead_code, reason = "its variants are read by the schema's derive alone")]
-enum ComponentKindName {
+pub(crate) enum ComponentKindName {
     DatasetDatabase,
     WorkgroupServer,
     DocumentStore,

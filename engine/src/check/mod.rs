@@ -37,9 +37,11 @@ pub use schema::check_file_schema;
 pub use sql_text::SqlText;
 pub use template::{TemplateError, Templates};
 
-pub(crate) use diagnostic::{SourceFile, suggestion};
+pub(crate) use diagnostic::{SourceFile, place_within, suggestion};
 pub(crate) use expression::{Scope, cel_map, cel_value};
-pub(crate) use template::cut;
+pub(crate) use file::ComponentKindName;
+pub(crate) use span_of_time::parse as span_of_time;
+pub(crate) use template::{cut, template_environment};
 
 use crate::judge::Range;
 use domain::deployment::ComponentKind;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Reads a span of time; the error says what is wrong.
-pub(super) fn parse(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().map_err(|_| format!("{text:?} does not start with a whole number"))?;

@@ -37,17 +37,22 @@ impl From<minijinja::Error> for TemplateError {
 
 impl Default for Templates {
     fn default() -> Self {
-        let mut environment = Environment::new();
-        // A column that is not there is a mistake of the check, to be seen in its cases.
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        environment.set_fuel(Some(FUEL));
-        environment.set_recursion_limit(50);
-        environment.set_debug(true);
-        environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-        environment.add_filter("bytes", |size: f64| readable_bytes(size));
-        environment.add_filter("duration", |seconds: f64| readable_duration(seconds));
-        Self { environment }
+        Self { environment: template_environment() }
     }
+}
+
+/// Where templates run: under limits, with our own filters.
+pub(crate) fn template_environment() -> Environment<'static> {
+    let mut environment = Environment::new();
+    // A column that is not there is a mistake of the check, to be seen in its cases.
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_fuel(Some(FUEL));
+    environment.set_recursion_limit(50);
+    environment.set_debug(true);
+    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+    environment.add_filter("bytes", |size: f64| readable_bytes(size));
+    environment.add_filter("duration", |seconds: f64| readable_duration(seconds));
+    environment
 }
 
 impl Templates {

@@ -2,7 +2,9 @@
 
 use super::{Pack, PackErrors, Packs};
 use crate::check::{Check, CheckError, MAX_FILE_BYTES, SourceFile, parse_check};
+use crate::runbook::{Runbook, pack_mistakes, parse_runbook};
 use include_dir::Dir;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
 use std::path::Path;
@@ -11,6 +13,8 @@ use std::sync::Arc;
 /// The most files in all packs: a wrong folder must not be read for minutes.
 const MAX_FILES: usize = 2_000;
 const PACK_FILE: &str = "pack.toml";
+/// The folder of a pack that holds its runbooks.
+const RUNBOOKS: &str = "runbooks";
 
 /// Collects packs and their mistakes.
 #[derive(Default)]
@@ -30,6 +34,13 @@ impl Loader {
         let shown = format!("{pack}/{file}");
         if file == PACK_FILE {
             self.pack_file(pack, &shown, text);
+            return;
+        }
+        if let Some(name) = file.strip_prefix(RUNBOOKS).and_then(|rest| rest.strip_prefix('/')) {
+            match parse_runbook(pack, &shown, text) {
+                Err(errors) => self.errors.extend(errors),
+                Ok(runbook) => self.runbook(runbook, name, text),
+            }
             return;
         }
         match parse_check(pack, &shown, text) {
@@ -67,6 +78,19 @@ impl Loader {
         self.packs.checks.insert(check.code.clone(), Arc::new(check));
     }
 
+    fn runbook(&mut self, runbook: Runbook, file: &str, text: &str) {
+        let source = SourceFile { name: runbook.file.clone(), text: Arc::from(text) };
+        let name = &runbook.name;
+        if file.strip_suffix(".toml") != Some(name.as_str()) {
+            let message = format!("{name} is not the file's name: one runbook a file, named by its name");
+            self.errors.push(source.error(Some("name"), None, message));
+        }
+        if let Some(other) = self.packs.runbooks.get(name) {
+            self.errors.push(source.error(Some("name"), None, format!("{name} is also in {}", other.file)));
+        }
+        self.packs.runbooks.insert(name.clone(), Arc::new(runbook));
+    }
+
     fn trouble(&mut self, name: &str, message: String) {
         let source = SourceFile { name: name.to_owned(), text: Arc::from("") };
         self.errors.push(source.error(None, None, message));
@@ -77,7 +101,14 @@ impl Loader {
         if self.files > MAX_FILES {
             self.trouble("packs", format!("hold more than {MAX_FILES} files"));
         }
-        let orphans: Vec<String> = self.packs.checks.values().map(|check| check.pack.clone()).collect();
+        // Whether the checks that runbooks name exist is told only where all checks could be read.
+        if self.errors.is_empty() {
+            let mistakes = self.packs.runbooks.values().flat_map(|runbook| pack_mistakes(runbook, &self.packs));
+            self.errors = mistakes.collect();
+        }
+        let of_checks = self.packs.checks.values().map(|check| check.pack.clone());
+        let of_runbooks = self.packs.runbooks.values().map(|runbook| runbook.pack.clone());
+        let orphans: BTreeSet<String> = of_checks.chain(of_runbooks).collect();
         for pack in orphans {
             if !self.packs.packs.contains_key(&pack)
                 && !self.errors.iter().any(|e| e.file == format!("{pack}/{PACK_FILE}"))
@@ -107,14 +138,23 @@ pub(super) fn from_folder(dir: &Path) -> Result<Packs, PackErrors> {
 }
 
 fn read_pack(loader: &mut Loader, pack: &str, dir: &Path) {
+    read_files(loader, pack, "", dir);
+    let runbooks = dir.join(RUNBOOKS);
+    if runbooks.is_dir() {
+        read_files(loader, pack, "runbooks/", &runbooks);
+    }
+}
+
+fn read_files(loader: &mut Loader, pack: &str, prefix: &str, dir: &Path) {
     let names = match sorted_names(dir) {
         Ok(names) => names,
-        Err(error) => return loader.trouble(pack, format!("can not be read: {error}")),
+        Err(error) => return loader.trouble(&format!("{pack}/{prefix}"), format!("can not be read: {error}")),
     };
     for name in names.iter().filter(|name| is_toml(name)) {
+        let file = format!("{prefix}{name}");
         match read_bounded(&dir.join(name)) {
-            Ok(text) => loader.file(pack, name, &text),
-            Err(error) => loader.trouble(&format!("{pack}/{name}"), format!("can not be read: {error}")),
+            Ok(text) => loader.file(pack, &file, &text),
+            Err(error) => loader.trouble(&format!("{pack}/{file}"), format!("can not be read: {error}")),
         }
     }
 }
@@ -123,8 +163,9 @@ pub(super) fn from_embedded(root: &Dir<'_>) -> Result<Packs, PackErrors> {
     let mut loader = Loader::default();
     for pack in root.dirs() {
         let pack_name = pack.path().to_string_lossy();
-        for file in pack.files() {
-            let name = file.path().file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+        let runbooks = pack.get_dir(pack.path().join(RUNBOOKS));
+        for file in pack.files().chain(runbooks.into_iter().flat_map(Dir::files)) {
+            let name = file.path().strip_prefix(pack.path()).unwrap_or(file.path()).to_string_lossy();
             match file.contents_utf8() {
                 _ if !is_toml(&name) => {}
                 Some(text) => loader.file(&pack_name, &name, text),

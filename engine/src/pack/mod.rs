@@ -1,7 +1,7 @@
 //! Packs: checks by product, loaded all at once or not at all.
 //!
 //! The packs of this repository are in the binary; `CMDIAG_PACKS_DIR` names a folder that is used in their place. A
-//! pack is a folder with a `pack.toml` and one file a check; a mistake anywhere is reported with all others, and none
+//! pack is a folder with a `pack.toml`, one file a check and one file a runbook (in `runbooks/`); a mistake anywhere is reported with all others, and none
 //! of them is loaded: half a set of checks would be silent about what the other half was to find.
 
 mod cases;
@@ -10,8 +10,9 @@ mod load;
 pub use cases::{CaseFailure, run_cases};
 
 use crate::check::{Check, CheckError, ProductVersion};
-use domain::CheckCode;
+use crate::runbook::{Runbook, run_runbook_cases};
 use domain::deployment::ComponentKind;
+use domain::{CheckCode, RunbookName};
 use include_dir::{Dir, include_dir};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -44,6 +45,7 @@ pub struct Pack {
 pub struct Packs {
     packs: BTreeMap<String, Pack>,
     checks: BTreeMap<CheckCode, Arc<Check>>,
+    runbooks: BTreeMap<RunbookName, Arc<Runbook>>,
 }
 
 /// Everything that is wrong with the packs.
@@ -108,9 +110,28 @@ impl Packs {
         crate::check::suggestion(code, &known)
     }
 
-    /// Runs every check's own cases.
+    /// The runbooks, by name.
+    pub fn runbooks(&self) -> impl Iterator<Item = &Arc<Runbook>> {
+        self.runbooks.values()
+    }
+
+    /// The runbook of a name.
+    pub fn runbook(&self, name: &RunbookName) -> Option<&Arc<Runbook>> {
+        self.runbooks.get(name)
+    }
+
+    /// The runbooks that remedy a check, the preferred one first.
+    pub fn runbooks_for(&self, check: &CheckCode) -> Vec<&Arc<Runbook>> {
+        let mut found: Vec<_> = self.runbooks.values().filter(|runbook| runbook.checks.contains(check)).collect();
+        found.sort_by_key(|runbook| runbook.preference);
+        found
+    }
+
+    /// Runs every check's and every runbook's own cases.
     pub fn run_cases(&self) -> Vec<CaseFailure> {
-        self.checks.values().flat_map(|check| run_cases(check)).collect()
+        let of_checks = self.checks.values().flat_map(|check| run_cases(check));
+        let of_runbooks = self.runbooks.values().flat_map(|runbook| run_runbook_cases(runbook, self));
+        of_checks.chain(of_runbooks).collect()
     }
 
     /// Whether a check is for this kind of component in a product of this version. A version that can not be read

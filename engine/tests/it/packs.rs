@@ -2,6 +2,7 @@
 
 use engine::check::{Check, check_file_schema};
 use engine::pack::Packs;
+use engine::runbook::runbook_file_schema;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -83,4 +84,41 @@ fn the_schema_is_the_one_checked_in_and_accepts_every_check() {
             validator.iter_errors(&json).map(|error| format!("{}: {error}", error.instance_path())).collect();
         assert!(errors.is_empty(), "{}: {}", check.file, errors.join("; "));
     }
+}
+
+#[test]
+fn the_schema_of_runbooks_is_the_one_checked_in_and_accepts_every_runbook() {
+    let path = repository().join("packs/runbook.schema.json");
+    let schema = runbook_file_schema();
+    let text = format!("{}\n", serde_json::to_string_pretty(&schema).unwrap());
+    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+        fs::write(&path, &text).unwrap();
+    }
+    let stored = fs::read_to_string(&path).unwrap_or_default();
+    assert!(stored == text, "packs/runbook.schema.json is out of date: run this test with UPDATE_SNAPSHOTS=1");
+
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let demo = demo_packs();
+    for (folder, packs) in [("packs", &packs()), ("lab/packs", &demo)] {
+        for runbook in packs.runbooks() {
+            let file = fs::read_to_string(repository().join(folder).join(&runbook.file)).unwrap();
+            let json: serde_json::Value = serde_json::to_value(toml::from_str::<toml::Value>(&file).unwrap()).unwrap();
+            let errors: Vec<String> =
+                validator.iter_errors(&json).map(|error| format!("{}: {error}", error.instance_path())).collect();
+            assert!(errors.is_empty(), "{}: {}", runbook.file, errors.join("; "));
+        }
+    }
+}
+
+/// The packs that stay out of the product: to try remediation by hand.
+fn demo_packs() -> Packs {
+    Packs::load(&repository().join("lab/packs")).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+#[test]
+fn the_demo_pack_passes_its_own_cases() {
+    let packs = demo_packs();
+    assert_eq!(packs.runbooks().count(), 1);
+    let failures: Vec<String> = packs.run_cases().iter().map(ToString::to_string).collect();
+    assert!(failures.is_empty(), "{} cases fail:\n{}", failures.len(), failures.join("\n"));
 }
