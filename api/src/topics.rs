@@ -138,7 +138,11 @@ impl Dispatcher {
         };
         let finding = match &event {
             AnyEvent::Finding(event) => self.about(recorded, event).await,
-            AnyEvent::Deployment(_) | AnyEvent::Run(_) | AnyEvent::Remediation(_) => None,
+            AnyEvent::Deployment(_)
+            | AnyEvent::Run(_)
+            | AnyEvent::Remediation(_)
+            | AnyEvent::Policy(_)
+            | AnyEvent::EmergencyStop(_) => None,
         };
         // Nobody left to hear it is no error.
         let _ = self.topics.notices.send(Arc::new(Notice { recorded: Arc::clone(recorded), event, finding }));

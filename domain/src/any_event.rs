@@ -2,7 +2,9 @@
 
 use crate::deployment::DeploymentEvent;
 use crate::diagnostic_run::RunEvent;
+use crate::emergency_stop::EmergencyStopEvent;
 use crate::finding::FindingEvent;
+use crate::policy::PolicyEvent;
 use crate::remediation::RemediationEvent;
 
 /// The aggregate type of deployments, as stored.
@@ -13,6 +15,10 @@ pub const DIAGNOSTIC_RUN: &str = "DiagnosticRun";
 pub const FINDING: &str = "Finding";
 /// The aggregate type of remediations, as stored.
 pub const REMEDIATION: &str = "Remediation";
+/// The aggregate type of policies, as stored.
+pub const POLICY: &str = "Policy";
+/// The aggregate type of emergency stops, as stored.
+pub const EMERGENCY_STOP: &str = "EmergencyStop";
 
 /// An event of whichever aggregate.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +31,10 @@ pub enum AnyEvent {
     Finding(FindingEvent),
     /// Of a remediation.
     Remediation(RemediationEvent),
+    /// Of a policy.
+    Policy(PolicyEvent),
+    /// Of an emergency stop.
+    EmergencyStop(EmergencyStopEvent),
 }
 
 /// Why a stored event could not be read.
@@ -53,6 +63,8 @@ impl AnyEvent {
             DIAGNOSTIC_RUN => serde_json::from_str(text).map(Self::Run),
             FINDING => serde_json::from_str(text).map(Self::Finding),
             REMEDIATION => serde_json::from_str(text).map(Self::Remediation),
+            POLICY => serde_json::from_str(text).map(Self::Policy),
+            EMERGENCY_STOP => serde_json::from_str(text).map(Self::EmergencyStop),
             other => return Err(DecodeError::UnknownAggregate(other.to_owned())),
         };
         decoded.map_err(|source| DecodeError::Payload { aggregate_type: aggregate_type.to_owned(), source })

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::any_event::AnyEvent;
-use domain::any_event::REMEDIATION;
+use domain::any_event::{EMERGENCY_STOP, POLICY, REMEDIATION};
 use domain::deployment::{Deployment, DeploymentCommand, DeploymentState, MaintenanceWindow};
 use domain::diagnostic_run::{
     CheckKey, CheckResult, DiagnosticRun, Evidence, PlannedCheck, Priority, RunCommand, RunState,
@@ -301,6 +301,8 @@ pub fn recorded(position: i64, version: i64, id: Uuid, event: &AnyEvent, at: Dat
         AnyEvent::Run(event) => (DiagnosticRun::TYPE, event.event_type(), serde_json::value::to_raw_value(event)),
         AnyEvent::Finding(event) => (Finding::TYPE, event.event_type(), serde_json::value::to_raw_value(event)),
         AnyEvent::Remediation(event) => (REMEDIATION, event.event_type(), serde_json::value::to_raw_value(event)),
+        AnyEvent::Policy(event) => (POLICY, event.event_type(), serde_json::value::to_raw_value(event)),
+        AnyEvent::EmergencyStop(event) => (EMERGENCY_STOP, event.event_type(), serde_json::value::to_raw_value(event)),
     };
     let actor: Actor = name("teller");
     RecordedEvent {

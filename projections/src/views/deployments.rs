@@ -118,7 +118,7 @@ impl Deployments {
             ) => Some(fingerprint.deployment.0),
             AnyEvent::Finding(_) => self.findings.get(event.id).map(|finding| finding.deployment_id),
             // What puts a finding right shows in its own views; the deployment's health follows the findings.
-            AnyEvent::Remediation(_) => None,
+            AnyEvent::Remediation(_) | AnyEvent::Policy(_) | AnyEvent::EmergencyStop(_) => None,
         }
     }
 
@@ -132,7 +132,7 @@ impl Deployments {
                 Ok(())
             }
             AnyEvent::Finding(finding) => self.fold_finding(finding, event),
-            AnyEvent::Remediation(_) => Ok(()),
+            AnyEvent::Remediation(_) | AnyEvent::Policy(_) | AnyEvent::EmergencyStop(_) => Ok(()),
         }
     }
 

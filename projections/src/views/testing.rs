@@ -2,7 +2,7 @@
 
 use crate::decoded::Decoded;
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::any_event::{AnyEvent, DEPLOYMENT, DIAGNOSTIC_RUN, FINDING, REMEDIATION};
+use domain::any_event::{AnyEvent, DEPLOYMENT, DIAGNOSTIC_RUN, EMERGENCY_STOP, FINDING, POLICY, REMEDIATION};
 use domain::diagnostic_run::{CheckKey, CheckResult, Evidence};
 use domain::finding::{Fingerprint, Sighting};
 use domain::{CommandId, DeploymentId, DomainEvent, Metadata, Outcome, Position, RunId, StreamVersion, TenantId};
@@ -86,6 +86,8 @@ fn decoded(id: Uuid, event: AnyEvent, position: i64, version: i64) -> Decoded {
         AnyEvent::Run(event) => (DIAGNOSTIC_RUN, event.event_type(), serde_json::value::to_raw_value(event)),
         AnyEvent::Finding(event) => (FINDING, event.event_type(), serde_json::value::to_raw_value(event)),
         AnyEvent::Remediation(event) => (REMEDIATION, event.event_type(), serde_json::value::to_raw_value(event)),
+        AnyEvent::Policy(event) => (POLICY, event.event_type(), serde_json::value::to_raw_value(event)),
+        AnyEvent::EmergencyStop(event) => (EMERGENCY_STOP, event.event_type(), serde_json::value::to_raw_value(event)),
     };
     let actor = "test".parse().unwrap();
     let recorded = RecordedEvent {
