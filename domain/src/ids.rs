@@ -224,6 +224,18 @@ impl PolicyId {
     }
 }
 
+impl Actor {
+    /// What has remediations done of which the policy says that they may run by themselves.
+    pub fn remediator() -> Self {
+        Self("system:remediator".to_owned())
+    }
+
+    /// Whether it is a part of the platform rather than a person.
+    pub fn is_system(&self) -> bool {
+        self.0.trim_start().get(..7).is_some_and(|prefix| prefix.eq_ignore_ascii_case("system:"))
+    }
+}
+
 impl ContentHash {
     /// The hash of what the value is written as, with the keys of all objects in order.
     pub fn of(value: &impl Serialize) -> Result<Self, serde_json::Error> {

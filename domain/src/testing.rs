@@ -2,12 +2,19 @@
 //!
 //! Public, so that the rooms around the domain can test against the same grammar and the same sample data.
 
+mod remediations;
 mod samples;
 
 use crate::decider::{Context, Decider, RefusalCode};
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
+pub use remediations::{
+    REMEDIATION, approver, content_hash, executor, post_check_results, problem, remediation_binding,
+    remediation_executing, remediation_plan, remediation_previews, remediation_requested, remediation_rolled_back,
+    remediation_states, remediation_stuck, remediation_succeeded, remediation_waiting, request_remediation,
+    second_approver, step_image, step_name,
+};
 pub use samples::{
     CHECK, COMPONENT, DEPLOYMENT, RESOURCE, RUN, check, check_key, check_result, component, component_named,
     deployment, fingerprint, ok_sighting, planned_check, problem_result, register, registered, request_run,
@@ -42,12 +49,13 @@ pub fn fold<D: Decider>(events: &[D::Event]) -> D::State {
 pub struct Given<D: Decider> {
     id: Uuid,
     now: DateTime<Utc>,
+    actor: crate::Actor,
     events: Vec<D::Event>,
 }
 
 /// Begins a test: the events that happened to the aggregate `id`.
 pub fn given<D: Decider>(id: Uuid, events: impl IntoIterator<Item = D::Event>) -> Given<D> {
-    Given { id, now: start(), events: events.into_iter().collect() }
+    Given { id, now: start(), actor: samples::person(), events: events.into_iter().collect() }
 }
 
 impl<D: Decider> Given<D> {
@@ -58,16 +66,28 @@ impl<D: Decider> Given<D> {
         self
     }
 
+    /// Decides for this actor instead of the sample person.
+    #[must_use]
+    pub fn by(mut self, actor: crate::Actor) -> Self {
+        self.actor = actor;
+        self
+    }
+
     /// Sends a command that must be accepted, and goes on from what it decided.
     #[must_use]
     pub fn and(self, command: D::Command) -> Self {
-        let Self { id, now, mut events } = self;
+        let Self { id, now, actor, mut events } = self;
         let state = fold::<D>(&events);
-        match D::decide(&state, command, &context(id, now)) {
+        match D::decide(&state, command, &Context { now, actor: actor.clone(), id }) {
             Ok(decided) => events.extend(decided),
             Err(refusal) => panic!("a command of the story was refused: {refusal}"),
         }
-        Self { id, now, events }
+        Self { id, now, actor, events }
+    }
+
+    /// The events so far.
+    pub fn into_events(self) -> Vec<D::Event> {
+        self.events
     }
 
     /// The state so far.
@@ -78,7 +98,7 @@ impl<D: Decider> Given<D> {
     /// Sends the command that is tested.
     pub fn when(self, command: D::Command) -> Then<D> {
         let state = fold::<D>(&self.events);
-        let decided = D::decide(&state, command, &context(self.id, self.now));
+        let decided = D::decide(&state, command, &Context { now: self.now, actor: self.actor, id: self.id });
         Then { given: self.events, decided }
     }
 }

@@ -8,7 +8,44 @@
 //! ([`RemediationEvent::BeforeImageCaptured`]), before anything is changed; and the outcome. Whoever takes over after a
 //! crash knows by the last of them what may have happened.
 
+mod admit_remediation;
+mod approve_remediation;
+mod begin_execution;
+mod cancel_remediation;
+mod decider;
+mod delegate_approval;
+mod evolve;
+mod execute_remediation;
+mod expire_approval;
+mod fail_dry_run;
+mod fail_planning;
+mod halt_remediation;
+mod next;
+mod people;
 mod plan;
+mod plan_rules;
+mod preview_rules;
+mod record_before_image;
+mod record_dry_run;
+mod record_plan;
+mod record_post_check;
+mod record_step_failed;
+mod record_step_succeeded;
+mod record_step_undone;
+mod record_undo_failed;
+mod refusal;
+mod reject_remediation;
+mod release_remediation;
+mod request_remediation;
+mod rollback;
+mod size;
+mod start_step;
+mod start_undo;
+mod state;
+mod steps;
+#[cfg(test)]
+mod story;
+mod undo_remediation;
 
 use crate::decider::DomainEvent;
 use crate::ids::{
@@ -19,10 +56,34 @@ use crate::outcome::Outcome;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+pub use admit_remediation::DEFERRALS_MAX;
+pub use decider::Remediation;
+pub use next::{Next, Rest, StepStage, StepWork, next};
 pub use plan::{
     Argument, BeforeImage, BlastRadius, Change, Outputs, Plan, PlannedStep, PostCheck, PostCheckResult, STEPS_MAX,
     StepPreview, Undoing,
 };
+pub use plan_rules::{ARGUMENTS_MAX, DEADLINE_MS_MAX, PLAN_BYTES_MAX, POST_CHECK_MS_MAX, POST_CHECKS_MAX};
+pub use preview_rules::{CHANGES_MAX, DRY_RUN_BYTES_MAX};
+pub use record_before_image::INLINE_IMAGE_BYTES_MAX;
+pub use record_step_succeeded::OUTPUTS_BYTES_MAX;
+pub use refusal::RemediationRefusal;
+pub use start_step::ATTEMPTS_MAX;
+pub use state::{
+    Approval, Delegation, PLANS_MAX, RemediationPhase, RemediationState, Rollback, StepPhase, StepState, UndoState,
+};
+
+/// What a remediation is, once all that it did is taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RollbackEnd {
+    /// Failed: a step or a post-check did.
+    Failed,
+    /// Undone: a person wanted that.
+    Undone,
+    /// Cancelled: somebody or the emergency stop stopped it on the way.
+    Cancelled,
+}
 
 /// What is to be put right.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,7 +148,7 @@ pub enum RemediationCommand {
     FailPlanning { reason: String },
     /// What each step would change, read from the target; one preview a step.
     RecordDryRun { previews: Vec<StepPreview> },
-    /// The dry run could not be made.
+    /// The dry run could not be made, or could not be made again before the execution begins.
     FailDryRun { reason: String },
     /// What the policy says.
     Admit { policy: PolicyName, admission: Admission, reason: String },
@@ -104,9 +165,10 @@ pub enum RemediationCommand {
     /// What the target is like now, in the order of the plan's steps, as in [`StepPreview::state`], and the version of the
     /// check in force: execution starts where both are what was approved; else the approval is void.
     Begin { states: Vec<Option<ContentHash>>, check_version: String },
-    /// A step is about to be done: the intent.
+    /// A step is about to be done: the intent. Whoever takes over a step under way says so too: that is another attempt.
     StartStep { step: StepName },
-    /// What was there before it.
+    /// What was there before it. Only where this is accepted may the step be applied: it is refused where the step must not
+    /// go on (another one failed, it was cancelled or halted, the target is not as approved).
     RecordBeforeImage { step: StepName, image: BeforeImage },
     /// It is done and verified. `found_done`: whoever took over found that it had been done already.
     RecordStepSucceeded { step: StepName, outputs: Outputs, found_done: bool },
@@ -114,7 +176,8 @@ pub enum RemediationCommand {
     RecordStepFailed { step: StepName, error: String },
     /// What the post-checks gave.
     RecordPostCheck { results: Vec<PostCheckResult> },
-    /// Take back what has been done: a person asks, of a remediation that has succeeded.
+    /// Take back what has been done: a person asks, of a remediation that has succeeded or was halted; or, after the cause
+    /// was seen to, of a stuck one.
     Undo { reason: String },
     /// A step is about to be taken back: the intent.
     StartUndo { step: StepName },
@@ -126,7 +189,7 @@ pub enum RemediationCommand {
     Cancel { reason: String },
     /// The emergency stop: nothing more is done; what has been done is taken back where `undo` says so.
     Halt { undo: bool, reason: String },
-    /// A person has seen to a stuck one by hand and says what was done: it rests as failed.
+    /// A person has seen to a stuck or halted one by hand and says what was done: it rests as failed.
     Release { comment: String },
 }
 
@@ -185,7 +248,8 @@ pub enum RemediationEvent {
     /// It says that it is not, or could not measure.
     PostCheckFailed { results: Vec<PostCheckResult>, at: DateTime<Utc> },
     /// All that has been done is taken back, last step first.
-    RollbackStarted { reason: String, by: Actor, steps: Vec<StepName>, at: DateTime<Utc> },
+    /// `steps`: those of which something may have been done; `end`: what it is once that is proven.
+    RollbackStarted { reason: String, by: Actor, steps: Vec<StepName>, end: RollbackEnd, at: DateTime<Utc> },
     /// The intent to take a step back.
     StepUndoStarted { step: StepName, attempt: u32, at: DateTime<Utc> },
     /// Taken back; the state's hash where there is one to compare.
@@ -202,7 +266,7 @@ pub enum RemediationEvent {
     RemediationSucceeded { at: DateTime<Utc> },
     /// The end: not put right; nothing of it is left behind.
     RemediationFailed { reason: String, at: DateTime<Utc> },
-    /// The end: taken back at a person's wish after it had succeeded.
+    /// The end: taken back at a person's wish after it had succeeded or was halted.
     RemediationUndone { at: DateTime<Utc> },
     /// The end: no longer wanted, rejected, or only a dry run.
     RemediationCancelled { reason: String, by: Actor, at: DateTime<Utc> },

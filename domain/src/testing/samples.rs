@@ -24,7 +24,7 @@ pub const COMPONENT: &str = "store-1";
 /// The sample resource.
 pub const RESOURCE: &str = "store-1/000/rec_0000012.docx";
 
-fn name<N: FromStr<Err = InvalidName>>(text: &str) -> N {
+pub(super) fn name<N: FromStr<Err = InvalidName>>(text: &str) -> N {
     // Sample data of tests: a malformed name must stop the test that uses it.
     text.parse().unwrap_or_else(|error| panic!("{error}"))
 }
