@@ -4,7 +4,7 @@
 //! faults can be mended in any order, and what remains is exact.
 
 use crate::error::LabError;
-use crate::layout::{DBID, Folders, WORKGROUP_SERVERS, read_json, write_atomically, write_json};
+use crate::layout::{DBID, Folders, WORKGROUP_SERVERS, lock_briefly, read_json, write_atomically, write_json};
 use crate::live::processors::{PROCESSORS, Processor};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -51,14 +51,52 @@ pub fn render_all(folders: &Folders, seed: u64) -> Result<(), LabError> {
     write_changed(&folders.admin_config(), &render(seed, &edits, None))
 }
 
-/// Puts the edits of one fault into force, or (with none) takes them back.
+/// What operations have ordered stands beside the faults, and before them: it is what counts.
+const ORDERS: &str = "!orders";
+
+/// Puts the edits of one fault into force, or (with none) takes them back, with what was ordered about them.
 pub fn set_edits(folders: &Folders, seed: u64, fault: &str, edits: Vec<ConfigEdit>) -> Result<(), LabError> {
-    let mut all: Edits = read_json(&edits_file(folders))?.unwrap_or_default();
-    if edits.is_empty() {
-        all.remove(fault);
-    } else {
-        all.insert(fault.to_owned(), edits);
+    change(folders, seed, |all| {
+        let before = if edits.is_empty() { all.remove(fault) } else { all.insert(fault.to_owned(), edits) };
+        for edit in before.into_iter().flatten() {
+            if let ConfigEdit::RunOn { processor, .. } = edit {
+                forget(all, &processor);
+            }
+        }
+    })
+}
+
+/// Has a processor run on these servers, whatever faults say.
+pub fn order_servers(folders: &Folders, seed: u64, processor: &str, servers: &[String]) -> Result<(), LabError> {
+    change(folders, seed, |all| {
+        forget(all, processor);
+        let order = ConfigEdit::RunOn { processor: processor.to_owned(), servers: servers.to_vec() };
+        all.entry(ORDERS.to_owned()).or_default().push(order);
+    })
+}
+
+/// Forgets what was ordered about a processor.
+pub fn forget_order(folders: &Folders, seed: u64, processor: &str) -> Result<(), LabError> {
+    change(folders, seed, |all| forget(all, processor))
+}
+
+/// The servers that a processor is told to run on.
+pub fn servers_of(folders: &Folders, processor: &str) -> Result<Vec<String>, LabError> {
+    let edits: Edits = read_json(&edits_file(folders))?.unwrap_or_default();
+    let edits: Vec<&ConfigEdit> = edits.values().flatten().collect();
+    Ok(PROCESSORS.iter().find(|one| one.name == processor).map_or_else(Vec::new, |one| servers(one, &edits)))
+}
+
+fn forget(all: &mut Edits, of: &str) {
+    if let Some(orders) = all.get_mut(ORDERS) {
+        orders.retain(|edit| !matches!(edit, ConfigEdit::RunOn { processor, .. } if processor == of));
     }
+}
+
+fn change(folders: &Folders, seed: u64, edit: impl FnOnce(&mut Edits)) -> Result<(), LabError> {
+    let _lock = lock_briefly(&edits_file(folders).with_extension("lock"))?;
+    let mut all: Edits = read_json(&edits_file(folders))?.unwrap_or_default();
+    edit(&mut all);
     write_json(&edits_file(folders), &all)?;
     render_all(folders, seed)
 }
@@ -101,15 +139,19 @@ fn render(seed: u64, edits: &[&ConfigEdit], wgs: Option<&str>) -> String {
 
 /// One element a server, as each server keeps its own settings.
 fn processor_elements(processor: &Processor, edits: &[&ConfigEdit]) -> String {
-    let told = edits.iter().find_map(|edit| match edit {
-        ConfigEdit::RunOn { processor: one, servers } if one == processor.name => Some(servers.clone()),
-        _ => None,
-    });
-    let servers = told.unwrap_or_else(|| vec![processor.wgs.to_owned()]);
+    let servers = servers(processor, edits);
     let (name, status) = (processor.name, processor.status);
     let element =
         |server: &str| format!("        <Processor type=\"{name}\" status=\"{status}\" runOn=\"{server}\" />\n");
     servers.iter().map(|server| element(server)).collect()
+}
+
+fn servers(processor: &Processor, edits: &[&ConfigEdit]) -> Vec<String> {
+    let told = edits.iter().find_map(|edit| match edit {
+        ConfigEdit::RunOn { processor: one, servers } if one == processor.name => Some(servers.clone()),
+        _ => None,
+    });
+    told.unwrap_or_else(|| vec![processor.wgs.to_owned()])
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use crate::control::{self, Switch};
 use crate::database;
 use crate::error::LabError;
 use crate::handle::LabHandle;
+use crate::index::{self, IndexEdit};
 use crate::journal::{self, Planted, Undo};
 use crate::layout::{Folders, write_atomically};
 use crate::redis;
@@ -315,6 +316,12 @@ impl<'a> FaultContext<'a> {
     pub fn configure(&mut self, edits: Vec<ConfigEdit>) -> Result<(), LabError> {
         self.note(Undo::Config)?;
         config::set_edits(self.handle.folders(), self.handle.seed(), &self.name, edits)
+    }
+
+    /// Changes the double of the content index.
+    pub fn edit_index(&mut self, edit: &IndexEdit, undo: IndexEdit) -> Result<(), LabError> {
+        self.note(Undo::Index { edit: undo })?;
+        index::with(self.folders(), |state| state.edit(edit))
     }
 
     /// Sets a setting of the cache.

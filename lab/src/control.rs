@@ -4,7 +4,8 @@
 //! answers in `control.ack.json`. Only then do they return.
 
 use crate::error::LabError;
-use crate::layout::{Folders, is_locked, read_json, write_json};
+use crate::layout::{Folders, is_locked, lock_briefly, read_json, write_json};
+use crate::operations::Service;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -102,6 +103,13 @@ pub enum Switch {
     BlockingLock,
     /// A session stays idle in its transaction.
     IdleTransaction,
+    /// Closes the web tier's port.
+    CloseWeb,
+    /// A service takes no new work, and finishes what it has.
+    Drain {
+        /// The service.
+        service: String,
+    },
 }
 
 /// What `control.json` holds.
@@ -111,12 +119,38 @@ pub struct Control {
     pub generation: u64,
     /// By fault.
     pub switches: BTreeMap<String, Vec<Switch>>,
+    /// Those of them that an operation has cured: still planted, and not in force.
+    #[serde(default)]
+    pub cured: BTreeMap<String, Vec<Switch>>,
+    /// The services that were started or stopped by an operation.
+    #[serde(default)]
+    pub services: BTreeMap<String, Service>,
+    /// The event processors that were given another status by an operation.
+    #[serde(default)]
+    pub processors: BTreeMap<String, String>,
 }
 
 impl Control {
-    /// All switches in force, whatever fault they are of.
-    pub fn all(&self) -> impl Iterator<Item = &Switch> {
-        self.switches.values().flatten()
+    /// All switches in force, whatever fault they are of, and what operations have ordered.
+    pub fn in_force(&self) -> Vec<Switch> {
+        let planted = self.switches.iter().flat_map(|(fault, switches)| {
+            let cured = self.cured.get(fault).map_or(&[][..], Vec::as_slice);
+            switches.iter().filter(move |switch| !cured.contains(switch)).cloned()
+        });
+        planted.chain(self.ordered()).collect()
+    }
+
+    /// Takes the fault's switches back, with what operations have done about them.
+    fn forget(&mut self, fault: &str) {
+        self.cured.remove(fault);
+        for switch in self.switches.remove(fault).into_iter().flatten() {
+            if let Switch::Processor { name, .. } = &switch {
+                self.processors.remove(name);
+            }
+            if let Some(service) = switch.service() {
+                self.services.remove(service);
+            }
+        }
     }
 }
 
@@ -139,19 +173,41 @@ pub fn is_up(folders: &Folders) -> Result<bool, LabError> {
 /// Taking switches back while the lab is down only writes them: it starts without them.
 pub async fn set_switches(folders: &Folders, fault: &str, switches: Vec<Switch>) -> Result<(), LabError> {
     let off = switches.is_empty();
-    let mut control: Control = read_json(&folders.control())?.unwrap_or_default();
-    if off {
-        control.switches.remove(fault);
-    } else {
-        control.switches.insert(fault.to_owned(), switches);
-    }
-    control.generation += 1;
     let up = is_up(folders)?;
     if !up && !off {
         return Err(LabError::NotUp(folders.root().to_owned()));
     }
+    let (generation, ()) = change(folders, |control| {
+        control.forget(fault);
+        if !off {
+            control.switches.insert(fault.to_owned(), switches);
+        }
+        Ok(())
+    })?;
+    if up { wait_for_ack(folders, fault, generation).await } else { Ok(()) }
+}
+
+/// Changes what is in force; gives the new generation.
+pub fn change<T>(
+    folders: &Folders,
+    edit: impl FnOnce(&mut Control) -> Result<T, LabError>,
+) -> Result<(u64, T), LabError> {
+    let _lock = lock_briefly(&folders.control_lock())?;
+    let mut control: Control = read_json(&folders.control())?.unwrap_or_default();
+    let done = edit(&mut control)?;
+    control.generation += 1;
     write_json(&folders.control(), &control)?;
-    if up { wait_for_ack(folders, fault, control.generation).await } else { Ok(()) }
+    Ok((control.generation, done))
+}
+
+/// Changes what is in force, and waits until it is.
+pub async fn operate<T>(
+    folders: &Folders,
+    edit: impl FnOnce(&mut Control) -> Result<T, LabError>,
+) -> Result<T, LabError> {
+    let (generation, done) = change(folders, edit)?;
+    wait_for_ack(folders, "(an operation)", generation).await?;
+    Ok(done)
 }
 
 async fn wait_for_ack(folders: &Folders, fault: &str, generation: u64) -> Result<(), LabError> {

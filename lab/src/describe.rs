@@ -1,12 +1,16 @@
 //! What the lab says about itself: the components to register.
 
-use crate::database::{Roles, SCHEMA_VERSION};
+use crate::database::{self, Roles, SCHEMA_VERSION};
 use crate::description::{LabComponent, LabDescription, SecretPlace, ThresholdOverride};
 use crate::error::LabError;
+use crate::index;
 use crate::layout::{DBID, Folders, STORES, WORKGROUP_SERVERS, write_atomically};
 use crate::options::LabOptions;
 use crate::redis::{self, RedisUrl};
+use crate::service_manager;
 use crate::web;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use chrono::Local;
 use sqlx::postgres::PgConnectOptions;
 use std::collections::BTreeMap;
@@ -32,6 +36,8 @@ pub fn describe(
             ("utc_offset_minutes", utc_offset_minutes()),
             ("dbid", DBID.to_owned()),
             ("dataset", "dataset".to_owned()),
+            ("service_command", service_command(folders, wgs)),
+            ("service_guard_s", SERVICE_GUARD_S.to_owned()),
         ];
         // The audit log is written by one server only.
         if wgs == WORKGROUP_SERVERS[0] {
@@ -57,16 +63,28 @@ pub fn describe(
         ("server_name", "localhost".to_owned()),
         ("logs", text(&folders.logs("web"))),
         ("utc_offset_minutes", utc_offset_minutes()),
+        ("service_command", service_command(folders, "web")),
+        ("service_guard_s", SERVICE_GUARD_S.to_owned()),
     ];
-    components.push(component("web", "web-tier", web));
+    components.push(for_actions(component("web", "web-tier", web), folders));
     let events = vec![
         ("logs", text(&folders.logs("events"))),
         ("utc_offset_minutes", utc_offset_minutes()),
         ("audit_logs", text(&folders.audit_logs())),
         ("dbid", DBID.to_owned()),
         ("dataset", "dataset".to_owned()),
+        ("connector", "web".to_owned()),
+        ("service_command_render", service_command(folders, "render")),
+        ("service_command_mail", service_command(folders, "mail")),
+        ("service_guard_s", SERVICE_GUARD_S.to_owned()),
     ];
     components.push(component("events", "event-processor", events));
+    let content_index = vec![
+        ("url", format!("http://127.0.0.1:{}", port(ports, "index"))),
+        ("index", index::ALIAS.to_owned()),
+        ("dataset", "dataset".to_owned()),
+    ];
+    components.push(for_actions(component("content-index", "content-index", content_index), folders));
     components.push(component("host", "host", vec![("path", text(folders.root()))]));
     match &options.redis_url {
         Some(url) => components.push(cache(folders, url)?),
@@ -115,10 +133,16 @@ fn overrides() -> Vec<ThresholdOverride> {
 fn dataset(options: &LabOptions, folders: &Folders, roles: &Roles, admin_url: &str) -> Result<LabComponent, LabError> {
     let server = PgConnectOptions::from_str(admin_url).map_err(LabError::db("understand its URL"))?;
     let url = format!("postgres://{}@{}:{}/{}", roles.monitor, server.get_host(), server.get_port(), options.database);
-    let settings =
-        vec![("url", url), ("dbid", DBID.to_owned()), ("expected_schema_version", SCHEMA_VERSION.to_string())];
+    let settings = vec![
+        ("url", url),
+        ("dbid", DBID.to_owned()),
+        ("expected_schema_version", SCHEMA_VERSION.to_string()),
+        ("action_user", roles.operator.clone()),
+    ];
     let mut dataset = component("dataset", "dataset-database", settings);
-    dataset.secrets.insert("password".to_owned(), SecretPlace::File(text(&folders.monitor_password())));
+    let secrets = [("password", folders.monitor_password()), ("action_password", folders.operator_password())];
+    let secrets = secrets.map(|(purpose, file)| (purpose.to_owned(), SecretPlace::File(text(&file))));
+    dataset.secrets.extend(secrets);
     Ok(dataset)
 }
 
@@ -134,7 +158,28 @@ fn cache(folders: &Folders, url: &str) -> Result<LabComponent, LabError> {
         write_atomically(&file, password.as_bytes(), 0o600)?;
         cache.secrets.insert("password".to_owned(), SecretPlace::File(text(&file)));
     }
-    Ok(cache)
+    Ok(for_actions(cache, folders))
+}
+
+/// The lab's faults are seconds old: what was started just now may be started again.
+const SERVICE_GUARD_S: &str = "0";
+
+/// The command that tells a service of the lab something, by the platform's contract.
+fn service_command(folders: &Folders, service: &str) -> String {
+    serde_json::json!(["/bin/sh", service_manager::script(folders), service]).to_string()
+}
+
+/// Who changes something does it as somebody else than who looks.
+fn for_actions(mut component: LabComponent, folders: &Folders) -> LabComponent {
+    component.settings.insert("action_user".to_owned(), redis::ACTION_USER.to_owned());
+    component.secrets.insert("action_password".to_owned(), SecretPlace::File(text(&folders.action_password())));
+    component
+}
+
+/// The header of the same, for the doubles that speak HTTP.
+pub fn authorization(folders: &Folders) -> Result<String, LabError> {
+    let password = database::ensure_password(&folders.action_password())?;
+    Ok(format!("Basic {}", BASE64.encode(format!("{}:{password}", redis::ACTION_USER))))
 }
 
 fn component(name: &str, kind: &str, settings: Vec<(&str, String)>) -> LabComponent {

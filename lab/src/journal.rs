@@ -4,6 +4,7 @@
 //! finished one; undoing a step that was never done changes nothing.
 
 use crate::error::LabError;
+use crate::index::IndexEdit;
 use crate::layout::{Folders, read_json, write_json};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -38,6 +39,8 @@ pub enum Undo {
     Config,
     /// Set a Redis setting again.
     Redis { name: String, value: String },
+    /// Change the double of the content index.
+    Index { edit: IndexEdit },
 }
 
 /// One planted fault.

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The dataset's two-character id.
 pub const DBID: &str = "D1";
@@ -16,6 +17,10 @@ pub const WORKGROUP_SERVERS: [&str; 2] = ["wgs-1", "wgs-2"];
 pub const STORES: [(i64, &str, &str); 2] = [(1, "store-1", "Main (double)"), (2, "store-2", "Archive (double)")];
 /// What a state file may have at most.
 const STATE_BYTES_MAX: u64 = 256 << 20;
+
+/// How often, and after what pause, to ask for the lock of a state file.
+const LOCK_TRIES: u32 = 1_000;
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// The lab's folder.
 #[derive(Debug, Clone)]
@@ -51,6 +56,24 @@ impl Folders {
         self.root.join("control.ack.json")
     }
 
+    pub fn control_lock(&self) -> PathBuf {
+        self.root.join("control.lock")
+    }
+
+    /// What the double of the content index holds.
+    pub fn content_index(&self) -> PathBuf {
+        self.root.join("content-index/state.json")
+    }
+
+    /// Where the double of the service manager is asked, and answers.
+    pub fn services(&self) -> PathBuf {
+        self.root.join("services")
+    }
+
+    pub fn action_password(&self) -> PathBuf {
+        self.root.join("secrets/action.password")
+    }
+
     pub fn up_lock(&self) -> PathBuf {
         self.root.join("up.lock")
     }
@@ -82,6 +105,10 @@ impl Folders {
 
     pub fn owner_password(&self) -> PathBuf {
         self.root.join("secrets/owner.password")
+    }
+
+    pub fn operator_password(&self) -> PathBuf {
+        self.root.join("secrets/operator.password")
     }
 
     pub fn tls(&self) -> PathBuf {
@@ -176,6 +203,17 @@ pub(crate) fn try_lock(path: &Path) -> Result<Option<File>, LabError> {
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
         Err(error) => Err(LabError::io("lock", path)(error.into())),
     }
+}
+
+/// The lock of a state file that is read, changed and written at once. Whoever has it gives it back within milliseconds.
+pub(crate) fn lock_briefly(path: &Path) -> Result<File, LabError> {
+    for _ in 0..LOCK_TRIES {
+        if let Some(lock) = try_lock(path)? {
+            return Ok(lock);
+        }
+        std::thread::sleep(LOCK_PAUSE);
+    }
+    Err(LabError::Busy(path.to_owned()))
 }
 
 /// Whether somebody holds the lock. Asking takes it shared for a moment, so that askers do not see each other.

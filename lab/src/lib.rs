@@ -17,6 +17,8 @@
 //! | `logs/events/TRIMEvent_D1_YYYY_MM_DD.log`, `LDAP_…` | of the event processors |
 //! | `logs/web/log-file.txt` | of the web tier (log4net) |
 //! | `audit/D1/AuditLogs/<YYYY>/Date_<YYYY-MM-DD>.log` | audit log, GMT, a file a day for 14 days and more |
+//! | `content-index/state.json` | what the double of the content index holds |
+//! | `services/service.sh` | the double of a service manager, by the platform's command contract |
 //! | `secrets/`, `tls/` | passwords, and the authority that the web double's certificate comes from |
 //! | `lab.json`, `control.json`, `faults.json` | state: what it was made with, what is switched, what is planted |
 
@@ -30,13 +32,16 @@ mod error;
 mod fault;
 mod faults;
 mod handle;
+mod index;
 mod journal;
 mod layout;
 mod live;
 mod manifest;
+mod operations;
 mod options;
 mod redis;
 mod score;
+mod service_manager;
 mod store;
 mod undo;
 mod up;

@@ -1,7 +1,9 @@
 //! As much of the Redis protocol as reading and setting a setting takes.
 
+use crate::database;
 use crate::error::LabError;
-use crate::layout::Folders;
+use crate::layout::{Folders, write_atomically};
+use crate::options::LabOptions;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
@@ -50,6 +52,23 @@ impl RedisUrl {
 /// Where the URL of the cache is kept, with its credentials.
 pub fn url_file(folders: &Folders) -> std::path::PathBuf {
     folders.root().join("secrets/cache.url")
+}
+
+/// The user that may change what a remediation changes, and nothing else: it sees no key.
+pub const ACTION_USER: &str = "cmdiag-actions";
+const ACTION_RIGHTS: [&str; 8] =
+    ["+ping", "+info", "+config|get", "+config|set", "+memory|purge", "+bgsave", "+lastsave", "+select"];
+
+/// Makes that user. A server that is started anew has forgotten it.
+pub async fn allow_actions(options: &LabOptions, folders: &Folders) -> Result<(), LabError> {
+    if let Some(url) = &options.redis_url {
+        RedisUrl::parse(url)?;
+        write_atomically(&url_file(folders), url.as_bytes(), 0o600)?;
+    }
+    let password = format!(">{}", database::ensure_password(&folders.action_password())?);
+    let user = ["ACL", "SETUSER", ACTION_USER, "reset", "on", &password];
+    let words: Vec<&str> = user.into_iter().chain(ACTION_RIGHTS).collect();
+    command(folders, &words).await.map(drop)
 }
 
 /// The value of a setting.

@@ -1,10 +1,11 @@
 //! Taking the steps of a fault back, in reverse. Each step may be taken back twice, or without ever having been done.
 
 use crate::config;
-use crate::control;
+use crate::control::{self, Control, Switch};
 use crate::database;
 use crate::error::LabError;
 use crate::handle::LabHandle;
+use crate::index;
 use crate::journal::Undo;
 use crate::layout::read_json;
 use crate::redis;
@@ -76,10 +77,22 @@ async fn undo_one(handle: &LabHandle, name: &str, step: &Undo) -> Result<(), Lab
         Undo::Created { path } => remove(path),
         Undo::Mode { path, mode } => std::fs::set_permissions(path, std::fs::Permissions::from_mode(*mode))
             .map_err(LabError::io("change the mode of", path)),
-        Undo::Switches => control::set_switches(handle.folders(), name, Vec::new()).await,
+        Undo::Switches => take_switches_back(handle, name).await,
         Undo::Config => config::set_edits(handle.folders(), handle.seed(), name, Vec::new()),
         Undo::Redis { name, value } => redis::set_setting(handle.folders(), name, value).await,
+        Undo::Index { edit } => index::with(handle.folders(), |state| state.edit(edit)),
     }
+}
+
+/// With what was ordered about the processors that they are of.
+async fn take_switches_back(handle: &LabHandle, name: &str) -> Result<(), LabError> {
+    let control: Control = read_json(&handle.folders().control())?.unwrap_or_default();
+    for switch in control.switches.get(name).into_iter().flatten() {
+        if let Switch::Processor { name, .. } = switch {
+            config::forget_order(handle.folders(), handle.seed(), name)?;
+        }
+    }
+    control::set_switches(handle.folders(), name, Vec::new()).await
 }
 
 async fn with_rows(handle: &LabHandle, file: &Path, statement: &str) -> Result<(), LabError> {

@@ -6,14 +6,16 @@ use crate::describe;
 use crate::description::LabDescription;
 use crate::error::LabError;
 use crate::handle::LabHandle;
+use crate::index::{self, IndexDouble};
 use crate::layout::{Folders, WORKGROUP_SERVERS, try_lock, write_atomically};
 use crate::live::conductor::Conductor;
 use crate::live::sessions::Sessions;
 use crate::live::wgs::WgsDoubles;
 use crate::manifest::Manifest;
 use crate::options::LabOptions;
+use crate::redis;
 use crate::store;
-use crate::web;
+use crate::web::{self, Listener};
 use chrono::{DateTime, SubsecRound as _, Utc};
 use private_servers::{PostgresOptions, PrivatePostgres};
 use sqlx::PgPool;
@@ -90,11 +92,15 @@ impl Lab {
         let roles = Roles::of(&options.database);
         let admin = database::pool(database::connect_options(&admin_url, &options.database)?, 6).await?;
         database::ensure_roles(&mut *admin.acquire().await.map_err(LabError::db("connect"))?, &folders, &roles).await?;
+        database::ensure_later_tables(&admin, &roles).await?;
+        database::ensure_operator(&admin, &roles).await?;
         config::render_all(&folders, options.seed)?;
         web::ensure_authority(&folders, (options.clock)())?;
-        let listener = listen(&mut ports, "web").await?;
-        for wgs in WORKGROUP_SERVERS {
-            drop(listen(&mut ports, wgs).await?);
+        for part in WORKGROUP_SERVERS.into_iter().chain(["web", "index"]) {
+            drop(listen(&mut ports, part).await?);
+        }
+        if options.redis_url.is_some() {
+            redis::allow_actions(&options, &folders).await?;
         }
         let description = describe::describe(&options, &folders, &roles, &ports, &admin_url)?;
         let volume = options.volume()?;
@@ -114,7 +120,16 @@ impl Lab {
         let web_options = owner_options(&options, &folders, &roles, &admin_url)?;
         let web_pool = database::pool(web_options.options([("statement_timeout", "10s")]), 4).await?;
         let (sender, receiver) = watch::channel(Arc::new(Vec::new()));
-        let state = web::WebState { pool: web_pool.clone(), switches: receiver.clone(), clock: options.clock };
+        let authorization: Arc<str> = describe::authorization(&folders)?.into();
+        let state = web::WebState {
+            pool: web_pool.clone(),
+            switches: receiver.clone(),
+            clock: options.clock,
+            folders: folders.clone(),
+            seed: options.seed,
+            authorization: Arc::clone(&authorization),
+        };
+        let content_index = IndexDouble::new(folders.clone(), web_pool.clone(), authorization);
         let tls = web::server_config(&folders, (options.clock)(), receiver)?;
         let mut lab = Self {
             handle: LabHandle::new(folders, manifest, options.clock),
@@ -124,26 +139,25 @@ impl Lab {
             pools: vec![admin.clone(), web_pool],
             _lock: lock,
         };
+        let port = |part: &str| ports.get(part).copied().unwrap_or_default();
+        let web = Listener::new(port("web"), Some(tls), web::router(state));
+        let index = Listener::new(port("index"), None, index::router(content_index.clone()));
         ports.retain(|name, _| WORKGROUP_SERVERS.contains(&name.as_str()));
-        let conductor = Conductor::new(handle, admin, sender, WgsDoubles::new(ports), sessions)?;
-        lab.run(conductor, listener, tls, state).await?;
+        let doubles = (WgsDoubles::new(ports), web);
+        let conductor = Conductor::new(handle, admin, sender, doubles, sessions)?;
+        content_index.follow().await?;
+        lab.run(conductor, index).await?;
         Ok(lab)
     }
 
-    async fn run(
-        &mut self,
-        conductor: Conductor,
-        listener: TcpListener,
-        tls: Arc<rustls::ServerConfig>,
-        state: web::WebState,
-    ) -> Result<(), LabError> {
+    async fn run(&mut self, conductor: Conductor, mut index: Listener) -> Result<(), LabError> {
         let conductor = Arc::new(conductor);
         let generation = conductor.begin().await?;
+        index.apply(true, false).await?;
         let cancel = self.cancel.clone();
         self.tasks.spawn(async move {
-            if let Err(error) = web::serve(listener, tls, state, cancel).await {
-                tracing::error!(error = %error, "the lab's web double ended");
-            }
+            cancel.cancelled().await;
+            drop(index);
         });
         let (watching, cancel) = (Arc::clone(&conductor), self.cancel.clone());
         self.tasks.spawn(async move { watching.watch_control(generation, cancel).await });
@@ -234,6 +248,7 @@ async fn make_data(options: &LabOptions, folders: &Folders, admin_url: &str) -> 
     made?;
     let pool = database::pool(database::connect_options(admin_url, &options.database)?, 1).await?;
     database::make_schema(&pool, &roles).await?;
+    database::ensure_later_tables(&pool, &roles).await?;
     database::load(&pool, folders, volume, options.seed, born, &stored?).await?;
     // All tables: nothing may look neglected from the start.
     database::vacuum(&pool, &[]).await?;
@@ -243,7 +258,8 @@ async fn make_data(options: &LabOptions, folders: &Folders, admin_url: &str) -> 
 
 /// Only where the marker says that the lab made it.
 fn clear(folders: &Folders) -> Result<(), LabError> {
-    let made = ["stores", "logs", "audit", "config", "faults"].map(|name| folders.root().join(name));
+    let made = ["stores", "logs", "audit", "config", "faults", "content-index", "services"]
+        .map(|name| folders.root().join(name));
     let files = [folders.control(), folders.control_ack(), folders.planted()];
     let there: Vec<&Path> = made.iter().chain(&files).map(PathBuf::as_path).filter(|path| path.exists()).collect();
     if there.is_empty() {

@@ -1,8 +1,10 @@
 //! The dataset's database: its roles, its schema, its rows.
 
 mod load;
+mod operator;
 
 pub use load::{SCHEMA_VERSION, load};
+pub use operator::ensure as ensure_operator;
 
 use crate::error::LabError;
 use crate::layout::{Folders, write_atomically};
@@ -18,11 +20,15 @@ const CONNECT_BOUND: Duration = Duration::from_secs(10);
 /// Shown in `pg_stat_activity`: whoever looks shall see that it is a double.
 pub const APPLICATION: &str = "TRIMWorkgroup (double)";
 
-/// The names of the two roles.
+/// The names of the roles.
 #[derive(Debug, Clone)]
 pub struct Roles {
-    /// Owns the dataset.
+    /// Owns the database: what the product logs in as.
     pub owner: String,
+    /// Owns the tables, and never logs in.
+    pub tables: String,
+    /// Maintains tables and changes a few columns: what actions log in as.
+    pub operator: String,
     /// Reads the dataset and the server's statistics: what a diagnosis uses.
     pub monitor: String,
 }
@@ -31,7 +37,8 @@ impl Roles {
     /// Roles belong to the whole server: a dataset under another name has its own.
     pub fn of(database: &str) -> Self {
         let prefix = if database == "cm_dataset_double" { "cm" } else { database };
-        Self { owner: format!("{prefix}_owner"), monitor: format!("{prefix}_monitor") }
+        let of = |what: &str| format!("{prefix}_{what}");
+        Self { owner: of("owner"), tables: of("tables"), operator: of("operator"), monitor: of("monitor") }
     }
 }
 
@@ -60,21 +67,35 @@ pub async fn connect(options: &PgConnectOptions) -> Result<PgConnection, LabErro
 
 /// Makes the roles, and sets their passwords to what the secret files say.
 pub async fn ensure_roles(admin: &mut PgConnection, folders: &Folders, roles: &Roles) -> Result<(), LabError> {
-    for (role, file) in [(&roles.owner, folders.owner_password()), (&roles.monitor, folders.monitor_password())] {
+    let logins = [
+        (&roles.owner, folders.owner_password()),
+        (&roles.monitor, folders.monitor_password()),
+        (&roles.operator, folders.operator_password()),
+    ];
+    for (role, file) in logins {
         let password = ensure_password(&file)?;
-        let known: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = $1)")
-            .bind(role)
-            .fetch_one(&mut *admin)
-            .await
-            .map_err(LabError::db("look for its roles"))?;
-        let verb = if known { "ALTER" } else { "CREATE" };
+        let verb = if is_role(admin, role).await? { "ALTER" } else { "CREATE" };
         // Names and passwords are made by us of letters, digits and underscores only.
         run(admin, &format!("{verb} ROLE {role} LOGIN PASSWORD '{password}'"), "make its roles").await?;
     }
-    let monitor = &roles.monitor;
+    let Roles { owner, tables, operator, monitor } = roles;
+    if !is_role(admin, tables).await? {
+        run(admin, &format!("CREATE ROLE {tables} NOLOGIN"), "make its roles").await?;
+    }
+    // To drop a slot one must be able to replicate; where such logins are let in from afar, pg_hba.conf says.
+    let operator_may = format!(
+        "GRANT {tables} TO {owner}, {operator}; GRANT pg_monitor, pg_signal_backend TO {operator};
+         ALTER ROLE {operator} REPLICATION"
+    );
+    run(admin, &operator_may, "make its operator").await?;
     run(admin, &format!("GRANT pg_monitor TO {monitor}"), "grant pg_monitor").await?;
     let read_only = format!("ALTER ROLE {monitor} SET default_transaction_read_only = on");
     run(admin, &read_only, "make its monitoring role read-only").await
+}
+
+async fn is_role(admin: &mut PgConnection, role: &str) -> Result<bool, LabError> {
+    let known = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = $1)").bind(role);
+    known.fetch_one(admin).await.map_err(LabError::db("look for its roles"))
 }
 
 /// Makes the database anew, empty, and the roles' rights in it.
@@ -104,6 +125,26 @@ pub async fn make_schema(pool: &PgPool, roles: &Roles) -> Result<(), LabError> {
     sqlx::raw_sql(&script).execute(pool).await.map_err(LabError::db("make its tables")).map(drop)
 }
 
+/// Makes the tables that labs of earlier versions lack.
+pub async fn ensure_later_tables(pool: &PgPool, roles: &Roles) -> Result<(), LabError> {
+    let known: bool = sqlx::query_scalar("SELECT to_regclass('public.double_document_queue') IS NOT NULL")
+        .fetch_one(pool)
+        .await
+        .map_err(LabError::db("look for its tables"))?;
+    if known {
+        return Ok(());
+    }
+    let script = format!(
+        "BEGIN; SET LOCAL ROLE {};
+         CREATE TABLE double_document_queue (uri bigint PRIMARY KEY, name text NOT NULL, automatic boolean NOT NULL);
+         INSERT INTO double_document_queue SELECT n, 'Double queue ' || n, true FROM unnest(ARRAY[1, 2, 3, 9]) n;
+         GRANT SELECT ON double_document_queue TO {};
+         COMMIT;",
+        roles.owner, roles.monitor
+    );
+    sqlx::raw_sql(&script).execute(pool).await.map_err(LabError::db("make its later tables")).map(drop)
+}
+
 /// Brings the statistics up to date and removes dead rows, of all tables or of some.
 ///
 /// Sessions report what they changed with a delay, and a late report would make fresh statistics look stale. So what
@@ -128,7 +169,8 @@ async fn run(connection: &mut PgConnection, statement: &str, doing: &'static str
     sqlx::raw_sql(statement).execute(connection).await.map_err(LabError::db(doing)).map(drop)
 }
 
-fn ensure_password(file: &Path) -> Result<String, LabError> {
+/// The password that a file holds; a new one where it holds none.
+pub fn ensure_password(file: &Path) -> Result<String, LabError> {
     if let Ok(text) = std::fs::read_to_string(file) {
         let text = text.trim();
         if text.len() >= 20 && text.chars().all(|c| c.is_ascii_alphanumeric()) {

@@ -12,7 +12,7 @@ use std::time::Duration;
 pub const FAULT: Fault = Fault {
     name: "log-silent",
     title: "The log of wgs-2 is silent",
-    breaks: "The log of wgs-2 ends three hours ago",
+    breaks: "The log of wgs-2 ends three hours ago; a restart of wgs-2 cures it",
     expects: &[must("CM-LOG-SILENT", "wgs-2")],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),

@@ -10,7 +10,7 @@ use std::time::Duration;
 pub const FAULT: Fault = Fault {
     name: "mail-processor-down",
     title: "The mail notification processor is off",
-    breaks: "MailNotification is Ignored since six hours with 120 events queued",
+    breaks: "MailNotification is Ignored since six hours with 120 events queued; resuming it, or a restart of mail, cures it",
     expects: &[must("CM-MAIL-DOWN", "")],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),

@@ -21,6 +21,10 @@ mod file_missing;
 mod file_truncated;
 mod folder_overfull;
 mod idle_in_transaction;
+mod index_lag;
+mod index_read_only;
+mod index_red;
+mod index_replicas;
 mod invalid_index;
 mod ldap_failing;
 mod licence_breached;
@@ -52,7 +56,7 @@ mod word_index_stale;
 
 use crate::fault::Fault;
 
-static FAULTS: [Fault; 49] = [
+static FAULTS: [Fault; 53] = [
     abandoned_slot::FAULT,
     audit_disabled::FAULT,
     audit_log_gap::FAULT,
@@ -74,6 +78,10 @@ static FAULTS: [Fault; 49] = [
     file_truncated::FAULT,
     folder_overfull::FAULT,
     idle_in_transaction::FAULT,
+    index_lag::FAULT,
+    index_read_only::FAULT,
+    index_red::FAULT,
+    index_replicas::FAULT,
     invalid_index::FAULT,
     ldap_failing::FAULT,
     licence_breached::FAULT,

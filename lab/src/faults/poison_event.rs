@@ -10,7 +10,7 @@ use std::time::Duration;
 pub const FAULT: Fault = Fault {
     name: "poison-event",
     title: "One event blocks the subscriptions processor",
-    breaks: "Subscriptions processes nothing, fails every second, and its queue grows",
+    breaks: "Subscriptions processes nothing, fails every second, and its queue grows; skipping the event cures it",
     expects: &[must("CM-EVENT-BLOCKED", ""), may("CM-EVENT-BACKLOG")],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),

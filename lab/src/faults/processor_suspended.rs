@@ -10,7 +10,7 @@ use std::time::Duration;
 pub const FAULT: Fault = Fault {
     name: "processor-suspended",
     title: "The word indexing processor was left suspended",
-    breaks: "WordIndexing is Suspended for two days with 350 events queued",
+    breaks: "WordIndexing is Suspended for two days with 350 events queued; resuming it cures it",
     expects: &[must("CM-EVENT-SUSPENDED", ""), may("CM-EVENT-BACKLOG")],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),

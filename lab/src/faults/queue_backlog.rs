@@ -10,7 +10,7 @@ use std::time::Duration;
 pub const FAULT: Fault = Fault {
     name: "queue-backlog",
     title: "The content index processor falls behind",
-    breaks: "ContentIndex has 48,000 queued events and more every second",
+    breaks: "ContentIndex has 48,000 queued events and more every second; a second server cures it",
     expects: &[must("CM-EVENT-BACKLOG", "")],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),

@@ -10,7 +10,7 @@ use std::time::Duration;
 pub const FAULT: Fault = Fault {
     name: "queue-duplicates",
     title: "A document queue makes duplicate records",
-    breaks: "Queue 9 has registered the same document forty times, once a minute",
+    breaks: "Queue 9 has registered the same document forty times, once a minute; stopping the queue ends that",
     expects: &[must("CM-QUEUE-DUPLICATES", "")],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),
@@ -18,6 +18,8 @@ pub const FAULT: Fault = Fault {
 };
 
 async fn inject(context: &mut FaultContext<'_>) -> Result<(), LabError> {
+    // As it is: whoever stops the queue is taken back with the fault.
+    context.change(("double_document_queue", "uri"), &["automatic"], "uri = 9", "automatic = true").await?;
     context.recount(1)?;
     let record = "INSERT INTO tsrecord
         SELECT $1 + n, 'DBL-QUEUE-' || n, 'Double: queue document', 1, $3 - n * interval '1 minute', NULL, NULL, 9

@@ -9,7 +9,7 @@ use std::time::Duration;
 pub const FAULT: Fault = Fault {
     name: "render-stuck",
     title: "The render queue is stuck",
-    breaks: "Thirty rendering requests, two days old, wait with time-outs",
+    breaks: "Thirty rendering requests, two days old, wait with time-outs; a restart of render works them off",
     expects: &[must("CM-RENDER-STUCK", "")],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),

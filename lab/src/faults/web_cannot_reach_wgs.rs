@@ -10,7 +10,7 @@ use std::time::Duration;
 pub const FAULT: Fault = Fault {
     name: "web-cannot-reach-wgs",
     title: "The web tier can not reach a workgroup server",
-    breaks: "The page at / works, every query of the ServiceAPI fails",
+    breaks: "The page at / works, every query of the ServiceAPI fails; a restart of web cures it",
     expects: &[must("CM-WEB-NO-WGS", "")],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),

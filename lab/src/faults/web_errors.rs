@@ -10,7 +10,7 @@ use std::time::Duration;
 pub const FAULT: Fault = Fault {
     name: "web-errors",
     title: "The web tier answers with errors",
-    breaks: "The page answers with status 500; the ServiceAPI is an application of its own and works",
+    breaks: "The page answers with status 500; the ServiceAPI is an application of its own and works; a restart of web cures it",
     expects: &[must("WEB-STATUS", "")],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),

@@ -10,7 +10,7 @@ use std::time::Duration;
 pub const FAULT: Fault = Fault {
     name: "web-slow",
     title: "The web tier is slow",
-    breaks: "Every response takes three seconds longer",
+    breaks: "Every response takes three seconds longer; a restart of web cures it",
     expects: &[must("WEB-LATENCY", ""), may("CM-WEB-NO-WGS")],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),

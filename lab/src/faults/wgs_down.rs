@@ -10,7 +10,7 @@ use std::time::Duration;
 pub const FAULT: Fault = Fault {
     name: "wgs-down",
     title: "Workgroup server wgs-2 is down",
-    breaks: "The port of wgs-2 is closed",
+    breaks: "The port of wgs-2 is closed; a start of wgs-2 cures it",
     expects: &[must("CM-WGS-DOWN", "wgs-2")],
     ripe_after: Duration::ZERO,
     inject: |context| Box::pin(inject(context)),

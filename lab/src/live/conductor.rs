@@ -10,7 +10,10 @@ use crate::live::logs::Logs;
 use crate::live::sessions::Sessions;
 use crate::live::wgs::WgsDoubles;
 use crate::live::{processors, rows};
+use crate::service_manager;
+use crate::web::Listener;
 use sqlx::PgPool;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
@@ -40,7 +43,10 @@ struct Files {
 /// What is listened on and connected to.
 struct Ports {
     wgs: WgsDoubles,
+    web: Listener,
     sessions: Sessions,
+    /// How often each service had been started when that was last brought into force.
+    starts: BTreeMap<String, u64>,
 }
 
 impl Conductor {
@@ -49,17 +55,20 @@ impl Conductor {
         handle: LabHandle,
         pool: PgPool,
         switches: watch::Sender<Arc<Vec<Switch>>>,
-        wgs: WgsDoubles,
+        (wgs, web): (WgsDoubles, Listener),
         sessions: Sessions,
     ) -> Result<Self, LabError> {
         let files = Files { logs: Logs::open(handle.folders())?, audit: AuditLog::new(handle.folders()) };
-        Ok(Self { handle, pool, switches, files: Mutex::new(files), ports: Mutex::new(Ports { wgs, sessions }) })
+        let ports = Ports { wgs, web, sessions, starts: BTreeMap::new() };
+        Ok(Self { handle, pool, switches, files: Mutex::new(files), ports: Mutex::new(ports) })
     }
 
     /// Brings all into the state of a lab that was never down, planted faults included. Returns the generation of the
     /// switches.
     pub async fn begin(&self) -> Result<u64, LabError> {
         let control: Control = read_json(&self.handle.folders().control())?.unwrap_or_default();
+        service_manager::prepare(self.handle.folders())?;
+        self.ports.lock().await.starts = starts(&control);
         rows::refresh_after_pause(&self.pool, self.now()).await?;
         // In force before the logs catch up: a silent log stays silent.
         if let Some(failure) = self.enforce(&control, true).await? {
@@ -74,16 +83,19 @@ impl Conductor {
         (self.handle.clock())()
     }
 
-    /// Watches `control.json` until cancelled.
+    /// Watches `control.json`, and what services are told, until cancelled.
     pub async fn watch_control(&self, mut generation: u64, cancel: CancellationToken) {
         while !sleep(POLL, &cancel).await {
             let done = async {
-                let control: Option<Control> = read_json(&self.handle.folders().control())?;
+                let folders = self.handle.folders();
+                let told = service_manager::take_requests(folders, self.handle.manifest().born, self.now())?;
+                let control: Option<Control> = read_json(&folders.control())?;
+                let mut failure = None;
                 if let Some(control) = control.filter(|control| control.generation != generation) {
                     generation = control.generation;
-                    self.enforce(&control, false).await?;
+                    failure = self.enforce(&control, false).await?;
                 }
-                Ok::<(), LabError>(())
+                service_manager::answer(folders, told, failure.as_deref())
             };
             if let Err(error) = done.await {
                 tracing::warn!(error = %error, "the lab could not follow its control file");
@@ -134,27 +146,17 @@ impl Conductor {
 
     /// Brings the switches into force and says so; what failed is in the answer, and returned.
     async fn enforce(&self, control: &Control, first: bool) -> Result<Option<String>, LabError> {
-        let switches: Arc<Vec<Switch>> = Arc::new(control.all().cloned().collect());
+        let switches: Arc<Vec<Switch>> = Arc::new(control.in_force());
         self.switches.send_replace(Arc::clone(&switches));
-        let applied = self.apply(&switches, first).await;
+        let applied = self.apply(&switches, starts(control), first).await;
         let failure = applied.err().map(|error| crate::with_causes(&error));
         let ack = ControlAck { generation: control.generation, failure: failure.clone() };
         write_json(&self.handle.folders().control_ack(), &ack)?;
         Ok(failure)
     }
 
-    async fn apply(&self, switches: &[Switch], first: bool) -> Result<(), LabError> {
-        let closed: Vec<&str> = switches
-            .iter()
-            .filter_map(|switch| match switch {
-                Switch::CloseWgs { wgs } => Some(wgs.as_str()),
-                _ => None,
-            })
-            .collect();
-        let mut ports = self.ports.lock().await;
-        ports.wgs.apply(&closed).await?;
-        ports.sessions.apply(switches).await?;
-        drop(ports);
+    async fn apply(&self, switches: &[Switch], starts: BTreeMap<String, u64>, first: bool) -> Result<(), LabError> {
+        self.apply_to_ports(switches, starts).await?;
         {
             let mut files = self.files.lock().await;
             if first {
@@ -166,6 +168,35 @@ impl Conductor {
         self.write_files(switches).await?;
         self.advance(switches).await
     }
+
+    /// Opens and closes ports and sessions; services that were started since the last time begin anew.
+    async fn apply_to_ports(&self, switches: &[Switch], starts: BTreeMap<String, u64>) -> Result<(), LabError> {
+        let (mut closed, mut draining) = (Vec::new(), Vec::new());
+        for switch in switches {
+            match switch {
+                Switch::CloseWgs { wgs } => closed.push(wgs.as_str()),
+                Switch::Drain { service } => draining.push(service.as_str()),
+                _ => {}
+            }
+        }
+        let mut ports = self.ports.lock().await;
+        let begun = |(name, count): &(&String, &u64)| ports.starts.get(*name).is_none_or(|before| before < *count);
+        let fresh: Vec<&str> = starts.iter().filter(begun).map(|(name, _)| name.as_str()).collect();
+        ports.wgs.apply(&closed, &draining, &fresh).await?;
+        ports.web.apply(!switches.contains(&Switch::CloseWeb), fresh.contains(&"web")).await?;
+        ports.sessions.apply(switches).await?;
+        if fresh.contains(&"render") {
+            rows::work_off_render_queue(&self.pool).await?;
+        }
+        // Only now: what failed is tried again.
+        ports.starts = starts;
+        Ok(())
+    }
+}
+
+/// How often each service was started.
+fn starts(control: &Control) -> BTreeMap<String, u64> {
+    control.services.iter().map(|(name, service)| (name.clone(), service.starts)).collect()
 }
 
 /// Sleeps; true where that was cancelled.

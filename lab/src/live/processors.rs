@@ -44,6 +44,17 @@ pub const PROCESSORS: &[Processor] = &[
     processor("WordIndexing", "wgs-2", 3),
 ];
 
+/// The event that a poisoned processor fails on.
+pub struct PoisonEvent {
+    pub id: i64,
+    pub event_type: i64,
+    pub object_type: i64,
+    pub object_uri: i64,
+}
+
+/// It.
+pub const POISON: PoisonEvent = PoisonEvent { id: 4711, event_type: 14, object_type: 6, object_uri: 271_828 };
+
 /// What a backlog starts at.
 const BACKLOG: i64 = 48_000;
 /// A poisoned queue grows up to this, so that it does not become a backlog as well.
@@ -113,7 +124,10 @@ fn step(processor: &Processor, mode: Option<&ProcessorMode>, born: DateTime<Utc>
             queued_min: 40,
             queued_add: 1,
             queued_max: POISON_QUEUE_MAX,
-            error: Some("DOUBLE: event 4711 of type 14 can not be processed: object 271828 does not exist".to_owned()),
+            error: Some(format!(
+                "DOUBLE: event {} of type {} can not be processed: object {} does not exist",
+                POISON.id, POISON.event_type, POISON.object_uri
+            )),
             ..healthy
         },
         Some(ProcessorMode::Status { status, hours, queued }) => Step {

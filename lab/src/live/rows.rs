@@ -57,6 +57,16 @@ pub async fn tick(pool: &PgPool, now: DateTime<Utc>) -> Result<(), LabError> {
         .map(drop)
 }
 
+/// The render service has begun anew: what waited is done.
+pub async fn work_off_render_queue(pool: &PgPool) -> Result<(), LabError> {
+    sqlx::query("DELETE FROM tsrendqueu WHERE uri > $1")
+        .bind(RENDER_ROWS)
+        .execute(pool)
+        .await
+        .map_err(LabError::db("work the render queue off"))
+        .map(drop)
+}
+
 /// Every minute or so.
 pub async fn vacuum(pool: &PgPool) -> Result<(), LabError> {
     database::vacuum(pool, &LIVE_TABLES).await

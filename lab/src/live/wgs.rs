@@ -23,7 +23,24 @@ const REBIND_BOUND: Duration = Duration::from_secs(5);
 /// The ports by server.
 pub struct WgsDoubles {
     ports: BTreeMap<String, u16>,
-    open: BTreeMap<String, (CancellationToken, JoinHandle<()>)>,
+    open: BTreeMap<String, Port>,
+}
+
+/// An open port.
+struct Port {
+    /// Takes no more connections; those that there are go on.
+    drain: CancellationToken,
+    /// Ends all of it.
+    cancel: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Port {
+    async fn close(self) {
+        self.cancel.cancel();
+        // Joined, so that the port is closed when this returns.
+        let _ = self.task.await;
+    }
 }
 
 impl WgsDoubles {
@@ -32,19 +49,27 @@ impl WgsDoubles {
         Self { ports, open: BTreeMap::new() }
     }
 
-    /// Opens and closes ports until exactly these are closed.
-    pub async fn apply(&mut self, closed: &[&str]) -> Result<(), LabError> {
+    /// Opens and closes ports until exactly these are closed. Those that `fresh` names are closed first in any case; those
+    /// of `draining` take no new connection.
+    pub async fn apply(&mut self, closed: &[&str], draining: &[&str], fresh: &[&str]) -> Result<(), LabError> {
         for (name, port) in self.ports.clone() {
-            let wanted = !closed.contains(&name.as_str());
+            let is_in = |names: &[&str]| names.contains(&name.as_str());
+            let wanted = !is_in(closed);
+            // A port that has drained is opened anew.
+            let drained = self.open.get(&name).is_some_and(|port| port.drain.is_cancelled() && !is_in(draining));
+            if (!wanted || is_in(fresh) || drained)
+                && let Some(port) = self.open.remove(&name)
+            {
+                port.close().await;
+            }
             if wanted && !self.open.contains_key(&name) {
                 let listener = bind(port).await?;
-                let cancel = CancellationToken::new();
-                let task = tokio::spawn(serve(listener, cancel.clone()));
-                self.open.insert(name, (cancel, task));
-            } else if !wanted && let Some((cancel, task)) = self.open.remove(&name) {
-                cancel.cancel();
-                // Joined, so that the port is closed when this returns.
-                let _ = task.await;
+                let (drain, cancel) = (CancellationToken::new(), CancellationToken::new());
+                let task = tokio::spawn(serve(listener, drain.clone(), cancel.clone()));
+                self.open.insert(name.clone(), Port { drain, cancel, task });
+            }
+            if let Some(port) = self.open.get(&name).filter(|_| is_in(draining)) {
+                port.drain.cancel();
             }
         }
         Ok(())
@@ -53,13 +78,14 @@ impl WgsDoubles {
 
 impl Drop for WgsDoubles {
     fn drop(&mut self) {
-        for (cancel, _) in self.open.values() {
-            cancel.cancel();
+        for port in self.open.values() {
+            port.cancel.cancel();
         }
     }
 }
 
-async fn bind(port: u16) -> Result<TcpListener, LabError> {
+/// Listens on a port of this machine; one that another program took meanwhile is waited for.
+pub async fn bind(port: u16) -> Result<TcpListener, LabError> {
     let deadline = Instant::now() + REBIND_BOUND;
     loop {
         match TcpListener::bind(("127.0.0.1", port)).await {
@@ -72,11 +98,12 @@ async fn bind(port: u16) -> Result<TcpListener, LabError> {
     }
 }
 
-async fn serve(listener: TcpListener, cancel: CancellationToken) {
+async fn serve(listener: TcpListener, drain: CancellationToken, cancel: CancellationToken) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let accepted = tokio::select! {
             () = cancel.cancelled() => return,
+            () = drain.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
         let Ok((stream, _)) = accepted else {
@@ -95,6 +122,8 @@ async fn serve(listener: TcpListener, cancel: CancellationToken) {
             drop(place);
         });
     }
+    drop(listener);
+    cancel.cancelled().await;
 }
 
 /// Reads and forgets, until the other side ends, is idle for too long or sends too much.

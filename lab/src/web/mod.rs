@@ -1,32 +1,27 @@
-//! The double of the web tier: a page at `/` and the ServiceAPI's JSON under `/CMServiceAPI/`, over TLS.
+//! The double of the web tier: a page at `/` and the ServiceAPI's JSON under `/CMServiceAPI/`, over TLS. And, in the shape
+//! of a ServiceAPI plug-in, the connector's routes that change something, for whoever knows the password.
 //!
 //! Every response has the header `X-Double: content-manager-lab`, every JSON document a member `double: true`.
 
+mod connector;
+mod listener;
 mod routes;
 mod tls;
 
+pub use listener::Listener;
 pub use tls::{ca_file, ensure_authority, server_config};
 
 use crate::control::Switch;
-use crate::error::LabError;
+use crate::layout::Folders;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use chrono::Duration;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use sqlx::PgPool;
 use std::sync::Arc;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
-use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::CancellationToken;
-
-const HANDSHAKE_BOUND: std::time::Duration = std::time::Duration::from_secs(10);
-const HEADERS_BOUND: std::time::Duration = std::time::Duration::from_secs(30);
-const CONNECTIONS_MAX: usize = 256;
+use tokio::sync::watch;
 
 /// What the handlers need.
 #[derive(Clone)]
@@ -37,6 +32,12 @@ pub struct WebState {
     pub switches: watch::Receiver<Arc<Vec<Switch>>>,
     /// The time.
     pub clock: crate::options::Clock,
+    /// Where what is ordered is written down.
+    pub folders: Folders,
+    /// The configuration follows from it.
+    pub seed: u64,
+    /// What a request that changes something must bring.
+    pub authorization: Arc<str>,
 }
 
 impl WebState {
@@ -45,8 +46,12 @@ impl WebState {
     }
 }
 
-fn router(state: WebState) -> Router {
-    routes::routes().layer(from_fn_with_state(state.clone(), misbehave)).with_state(state)
+/// All routes.
+pub fn router(state: WebState) -> Router {
+    routes::routes()
+        .merge(connector::routes(&state))
+        .layer(from_fn_with_state(state.clone(), misbehave))
+        .with_state(state)
 }
 
 /// Adds what every response has, and brings the faults into force.
@@ -62,10 +67,14 @@ async fn misbehave(State(state): State<WebState>, request: Request, next: Next) 
                 status = StatusCode::from_u16(*code).ok();
             }
             Switch::WebDateSkew { seconds } => skew = *seconds,
+            Switch::Drain { service } if service == "web" => status = Some(StatusCode::SERVICE_UNAVAILABLE),
             _ => {}
         }
     }
     let mut response = match status {
+        Some(StatusCode::SERVICE_UNAVAILABLE) => {
+            (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "5")], "DOUBLE: no new work\n").into_response()
+        }
         Some(status) => (status, "DOUBLE: Server Error in '/' Application (a planted fault)\n").into_response(),
         None => next.run(request).await,
     };
@@ -80,52 +89,4 @@ async fn misbehave(State(state): State<WebState>, request: Request, next: Next) 
         }
     }
     response
-}
-
-/// Serves until cancelled.
-pub async fn serve(
-    listener: TcpListener,
-    config: Arc<rustls::ServerConfig>,
-    state: WebState,
-    cancel: CancellationToken,
-) -> Result<(), LabError> {
-    let acceptor = TlsAcceptor::from(config);
-    let router = router(state);
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    loop {
-        let place = tokio::select! {
-            () = cancel.cancelled() => return Ok(()),
-            place = Arc::clone(&places).acquire_owned() => place,
-        };
-        // The semaphore is never closed.
-        let Ok(place) = place else { return Ok(()) };
-        let accepted = tokio::select! {
-            () = cancel.cancelled() => return Ok(()),
-            accepted = listener.accept() => accepted,
-        };
-        let Ok((stream, _)) = accepted else {
-            // Out of descriptors, most likely: give others time to close theirs.
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-            continue;
-        };
-        let (acceptor, router, cancel) = (acceptor.clone(), router.clone(), cancel.clone());
-        tokio::spawn(async move {
-            tokio::select! {
-                () = cancel.cancelled() => {}
-                () = serve_connection(stream, acceptor, router) => {}
-            }
-            drop(place);
-        });
-    }
-}
-
-/// One connection. Its errors are the client's: they are not reported.
-async fn serve_connection(stream: TcpStream, acceptor: TlsAcceptor, router: Router) {
-    let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_BOUND, acceptor.accept(stream)).await else { return };
-    let service = TowerToHyperService::new(router);
-    let _ = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS_BOUND)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
 }

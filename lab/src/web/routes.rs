@@ -46,13 +46,13 @@ struct Search {
     exclude_count: Option<bool>,
 }
 
-type Answer = Result<Json<Value>, Refusal>;
+pub type Answer = Result<Json<Value>, Refusal>;
 
 /// An error response, boxed because it is rare and large.
-struct Refusal(Box<Response>);
+pub struct Refusal(Box<Response>);
 
 impl Refusal {
-    fn new(status: StatusCode, message: &str) -> Self {
+    pub fn new(status: StatusCode, message: &str) -> Self {
         Self(Box::new(failure(status, message)))
     }
 }
@@ -242,7 +242,7 @@ fn time(at: DateTime<Utc>) -> String {
 }
 
 /// The fault: the web tier lives, but what it needs for every query does not answer.
-fn reach_workgroup_server(state: &WebState) -> Result<(), Refusal> {
+pub fn reach_workgroup_server(state: &WebState) -> Result<(), Refusal> {
     if state.switches().contains(&Switch::WebNoWgs) {
         let message = "Unable to connect to any Workgroup Server (double: a planted fault)";
         return Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, message));

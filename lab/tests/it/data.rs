@@ -109,6 +109,56 @@ async fn the_monitoring_role_reads_and_can_not_write() {
 }
 
 #[tokio::test]
+async fn the_operator_maintains_and_can_neither_delete_nor_help_itself() {
+    let dir = folder();
+    let lab = small_lab(dir.path()).await;
+    let dataset = lab.description().component("dataset").unwrap();
+    let lab::SecretPlace::File(file) = &dataset.secrets["action_password"];
+    let password = std::fs::read_to_string(file).unwrap();
+    let options: sqlx::postgres::PgConnectOptions = dataset.settings["url"].parse().unwrap();
+    let options = options.username(&dataset.settings["action_user"]).password(password.trim());
+    let pool = sqlx::PgPool::connect_with(options).await.unwrap();
+    for allowed in [
+        "ANALYZE tsrecord",
+        "VACUUM tsrecord",
+        "CREATE INDEX CONCURRENTLY made ON tsrecord (rctitle)",
+        "REINDEX INDEX CONCURRENTLY made",
+        "DROP INDEX CONCURRENTLY made",
+        "ALTER SEQUENCE tsreclink_uri_seq AS bigint MAXVALUE 9000000000",
+        "UPDATE tsrecelec SET reindexstatus = reindexstatus WHERE uri = 1",
+        "SELECT pg_reload_conf()",
+    ] {
+        sqlx::query(allowed).execute(&pool).await.unwrap_or_else(|error| panic!("{allowed}: {error}"));
+    }
+    for forbidden in [
+        "DELETE FROM tsrecord",
+        "DELETE FROM tsrecelec",
+        "TRUNCATE tsrecord",
+        "DROP TABLE tsrecord",
+        "UPDATE tsrecelec SET rebytes = 1",
+        "UPDATE tsrecord SET rctitle = 'x'",
+        "INSERT INTO tsrectype VALUES (99, 'x', false)",
+        "ALTER TABLE tsrecord DROP COLUMN rctitle",
+        "ALTER TABLE tsrecord DISABLE TRIGGER ALL",
+        "CREATE TABLE x (a int)",
+        "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "GRANT DELETE ON tsrecord TO CURRENT_USER",
+        "GRANT DELETE ON tsrecord TO PUBLIC",
+        "DROP EVENT TRIGGER double_operator_guard",
+        "ALTER SYSTEM SET archive_command = 'x'",
+        "ALTER ROLE CURRENT_USER SUPERUSER",
+        "COPY tsrecord TO PROGRAM 'true'",
+    ] {
+        assert!(sqlx::query(forbidden).execute(&pool).await.is_err(), "{forbidden}");
+        let owned = format!("SET ROLE cm_tables; {forbidden}");
+        assert!(sqlx::raw_sql(&owned).execute(&pool).await.is_err(), "{owned}");
+        sqlx::raw_sql("RESET ROLE").execute(&pool).await.unwrap();
+    }
+    pool.close().await;
+    lab.stop().await;
+}
+
+#[tokio::test]
 async fn a_healthy_database_looks_cared_for() {
     let dir = folder();
     let lab = small_lab(dir.path()).await;
@@ -158,8 +208,12 @@ async fn two_labs_share_a_server_under_different_names() {
     let pool = database.pool().await;
     for statement in [
         format!("DROP DATABASE {name} WITH (FORCE)"),
+        // What it may do with the server's settings belongs to the server.
+        format!("DROP OWNED BY {name}_operator"),
+        format!("DROP ROLE {name}_operator"),
         format!("DROP ROLE {name}_owner"),
         format!("DROP ROLE {name}_monitor"),
+        format!("DROP ROLE {name}_tables"),
     ] {
         tokio::time::timeout(BOUND, sqlx::query(&statement).execute(&pool)).await.unwrap().unwrap();
     }

@@ -5,5 +5,6 @@
 mod data;
 mod doubles;
 mod faults;
+mod operations;
 mod shows;
 mod support;

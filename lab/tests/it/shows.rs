@@ -125,8 +125,31 @@ pub async fn shows(handle: &LabHandle, name: &str) -> bool {
         "web-log-errors" => repeated(handle, "web/log-file", "ERROR ") > 200,
         "ldap-failing" => repeated(handle, "wgs-1/LDAP", "-x- Failed") > 20,
         "log-silent" => newest_age(handle) > Duration::from_hours(2),
+        "index-red" | "index-replicas" | "index-read-only" | "index-lag" => index_shows(handle, name).await,
         "redis-memory-full" => redis_full(handle).await,
         other => panic!("nobody looks for {other}"),
+    }
+}
+
+/// Asked over the wire, as anybody would.
+async fn index_shows(handle: &LabHandle, name: &str) -> bool {
+    let get = async |path: &str| -> serde_json::Value {
+        let url = format!("http://127.0.0.1:{}{path}", handle.port("index").unwrap());
+        reqwest::get(url).await.unwrap().json().await.unwrap()
+    };
+    match name {
+        "index-red" => get("/_cluster/health").await["status"] == "red",
+        // A red index is no yellow one: of two faults at once the settings tell.
+        "index-replicas" => {
+            let settings = get("/cm-d1/_settings").await.to_string();
+            settings.contains(r#""index.number_of_replicas":"1""#)
+        }
+        "index-read-only" => get("/cm-d1/_settings").await.to_string().contains("read_only_allow_delete"),
+        _ => {
+            let state = std::fs::read_to_string(handle.folders().root().join("content-index/state.json")).unwrap();
+            let state: serde_json::Value = serde_json::from_str(&state).unwrap();
+            !state.pointer("/indices/cm-d1-000001/held_back").unwrap().as_array().unwrap().is_empty()
+        }
     }
 }
 

@@ -100,6 +100,8 @@ pub struct Picture {
     pub config: BTreeMap<String, String>,
     pub surroundings: Vec<String>,
     pub audit_days: Vec<PathBuf>,
+    pub content_index: String,
+    pub control: serde_json::Value,
 }
 
 pub async fn picture(handle: &LabHandle) -> Picture {
@@ -111,6 +113,12 @@ pub async fn picture(handle: &LabHandle) -> Picture {
     {
         config.insert(path.display().to_string(), std::fs::read_to_string(&path).unwrap());
     }
+    let content_index = std::fs::read_to_string(folders.root().join("content-index/state.json")).unwrap();
+    let control = std::fs::read_to_string(folders.root().join("control.json")).unwrap_or_else(|_| "{}".to_owned());
+    let mut control: serde_json::Value = serde_json::from_str(&control).unwrap();
+    // What only counts up says nothing; what is empty need not be there.
+    let control_map = control.as_object_mut().unwrap();
+    control_map.retain(|key, value| key != "generation" && value.as_object().is_none_or(|map| !map.is_empty()));
     let audit_days = listing(&folders.audit_logs()).into_keys().collect();
     Picture {
         stores: listing(&folders.stores()),
@@ -118,6 +126,8 @@ pub async fn picture(handle: &LabHandle) -> Picture {
         config,
         surroundings: surroundings(pool).await,
         audit_days,
+        content_index,
+        control,
     }
 }
 
