@@ -35,14 +35,40 @@ CREATE TABLE cmdiag.view_policies (
     id                 uuid PRIMARY KEY,
     tenant             text NOT NULL,
     name               text NOT NULL,
-    definition         jsonb NOT NULL,
+    -- NULL: the built-in one decides under this name.
+    definition         jsonb,
     revision           integer NOT NULL,
-    retired_at         timestamptz,
-    state              jsonb NOT NULL,
+    changed_by         text,
+    changed_at         timestamptz,
+    -- What is reserved now: remediation, deployment, since when, how much of what.
+    reservations       jsonb NOT NULL,
+    -- The circuit breakers that are open, until when, and after how many failures.
+    breakers           jsonb NOT NULL,
     last_position      bigint NOT NULL,
     projection_version integer NOT NULL
 ) WITH (fillfactor = 70);
 CREATE INDEX view_policies_by_name ON cmdiag.view_policies (name, id);
+
+-- What has been learned of runbooks, one row for each of a policy's runbooks, checks and their versions.
+CREATE TABLE cmdiag.view_policy_statistics (
+    id                 uuid PRIMARY KEY,
+    policy_id          uuid NOT NULL,
+    tenant             text NOT NULL,
+    runbook            text NOT NULL,
+    runbook_version    text NOT NULL,
+    check_code         text NOT NULL,
+    check_version      text NOT NULL,
+    successes          integer NOT NULL,
+    failures           integer NOT NULL,
+    -- Whether it may run by itself, as far as success goes; NULL: no rule ever asked.
+    automatic          boolean,
+    lower_bound        double precision,
+    reason             text,
+    changed_at         timestamptz NOT NULL,
+    last_position      bigint NOT NULL,
+    projection_version integer NOT NULL
+) WITH (fillfactor = 70);
+CREATE INDEX view_policy_statistics_of_policy ON cmdiag.view_policy_statistics (policy_id, runbook, check_code, id);
 
 -- The emergency stop of each tenant that ever had one.
 CREATE TABLE cmdiag.view_emergency_stops (
@@ -51,8 +77,8 @@ CREATE TABLE cmdiag.view_emergency_stops (
     engaged            boolean NOT NULL,
     undo               boolean NOT NULL,
     reason             text NOT NULL,
-    by_actor           text NOT NULL,
-    since              timestamptz NOT NULL,
+    changed_by         text NOT NULL,
+    changed_at         timestamptz NOT NULL,
     last_position      bigint NOT NULL,
     projection_version integer NOT NULL
 );

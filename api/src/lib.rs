@@ -7,6 +7,7 @@
 //! Read in this order: [`options`], [`state`], [`schema`], [`http`] (the transports), [`topics`] (the dispatcher of
 //! subscriptions), [`health`], [`metrics`].
 
+mod answers;
 pub mod auth;
 pub mod catalogue;
 pub mod health;

@@ -90,6 +90,8 @@ pub struct Metrics {
     /// Requests turned away.
     pub(crate) shed: Counter,
     pub(crate) graphql_operations: Family<OperationLabels, Counter>,
+    /// Queries that were answered without being executed: operations like any other.
+    pub(crate) kept_answers: Counter,
     pub(crate) commands: Family<CommandLabels, Counter>,
     pub(crate) connections: Family<StreamLabels, Gauge>,
     pub(crate) subscriptions: Family<StreamLabels, Gauge>,
@@ -103,7 +105,8 @@ impl Metrics {
         let mut registry = Registry::default();
         let http_seconds = Latencies::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 2.0, 14)));
         let shed = Counter::default();
-        let graphql_operations = Family::default();
+        let graphql_operations = Family::<OperationLabels, Counter>::default();
+        let kept_answers = graphql_operations.get_or_create(&OperationLabels { kind: "query", outcome: "ok" }).clone();
         let commands = Family::default();
         let connections = Family::default();
         let subscriptions = Family::default();
@@ -121,6 +124,7 @@ impl Metrics {
             http_seconds,
             shed,
             graphql_operations,
+            kept_answers,
             commands,
             connections,
             subscriptions,

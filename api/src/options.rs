@@ -77,8 +77,13 @@ pub struct ApiOptions {
     pub request_timeout: Duration,
     /// How long `atLeast` waits for the views.
     pub at_least_timeout: Duration,
-    /// Requests in work at the same time; more are turned away with 503.
+    /// Requests in work at the same time; more wait for their turn. Kept answers need none of these places.
     pub concurrency: usize,
+    /// How long a request waits for its turn at the most. Where the queue is longer than that, and for 0 in work, it is
+    /// turned away with 503.
+    pub queue_wait: Duration,
+    /// Bodies that may be arriving at the same time; more wait, for as long.
+    pub arriving_bodies: usize,
     /// Open WebSocket and event-stream connections; more are turned away with 503.
     pub stream_connections: usize,
     /// Operations under way on one WebSocket.
@@ -106,7 +111,9 @@ impl Default for ApiOptions {
             limits: DocumentLimits::default(),
             request_timeout: Duration::from_secs(15),
             at_least_timeout: Duration::from_secs(3),
-            concurrency: 512,
+            concurrency: 256,
+            queue_wait: Duration::from_millis(100),
+            arriving_bodies: 1_024,
             stream_connections: 10_000,
             operations_per_socket: 100,
             init_timeout: Duration::from_secs(5),

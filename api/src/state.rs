@@ -1,9 +1,12 @@
 //! What the API stands on: handed in by whoever composes the platform.
 
+use crate::answers::AnswerSamples;
 use crate::catalogue::CheckCatalogue;
 use crate::health::{HealthCheck, HealthSource, HealthStatus, PlatformHealth};
+use crate::http::Admission;
 use crate::metrics::{MetricSource, Metrics};
 use crate::options::ApiOptions;
+use crate::schema::documents::Documents;
 use crate::schema::{self, ApiSchema, HealthWatch};
 use crate::topics::Topics;
 use async_graphql::Request;
@@ -73,7 +76,12 @@ pub struct Inner {
     pub(crate) tenant: TenantId,
     pub(crate) schema: ApiSchema,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) concurrency: Semaphore,
+    /// Whose data the caller may read, as the kept answers are told apart by it: all callers of the tenant read the same.
+    pub(crate) scope: Arc<str>,
+    pub(crate) documents: Arc<Documents>,
+    pub(crate) admission: Admission,
+    /// Bodies that are arriving: each may take its bound of memory.
+    pub(crate) arriving: Semaphore,
     pub(crate) stream_connections: Arc<Semaphore>,
     pub(crate) cancel: CancellationToken,
     pub(crate) tasks: TaskTracker,
@@ -84,14 +92,17 @@ impl ApiState {
     /// Starts the dispatcher of subscriptions; it ends with `cancel`.
     pub fn new(parts: ApiParts) -> Self {
         let ApiParts { bus, queries, feed, health, metrics, catalogue, clock, tenant, options, cancel } = parts;
+        let mut metrics = metrics;
+        metrics.push(Arc::new(AnswerSamples(queries.cache().clone())));
         let metrics = Metrics::new(metrics);
+        let documents = Arc::new(Documents::new(&options));
         let tasks = TaskTracker::new();
         let platform = Arc::new(Platform::new(queries.clone(), health, Arc::clone(&clock)));
         let topics = Topics::start(Arc::clone(&feed), Arc::clone(&bus), &tasks, cancel.clone());
         let health_watch =
             HealthWatch::new(queries.clone(), Arc::clone(&platform), Arc::clone(&clock), topics.ended().clone());
         tasks.spawn(Arc::clone(&health_watch).run(Arc::clone(&topics)));
-        let schema = schema::builder(&options, &metrics)
+        let schema = schema::builder(&options, &documents, &metrics)
             .data(bus)
             .data(queries.clone())
             .data(feed)
@@ -104,7 +115,10 @@ impl ApiState {
             .data(options.clone())
             .finish();
         Self(Arc::new(Inner {
-            concurrency: Semaphore::new(options.concurrency),
+            scope: tenant.as_str().into(),
+            documents,
+            admission: Admission::new(options.concurrency, options.queue_wait),
+            arriving: Semaphore::new(options.arriving_bodies),
             stream_connections: Arc::new(Semaphore::new(options.stream_connections)),
             queries,
             options,
@@ -129,8 +143,7 @@ impl ApiState {
     }
 
     /// Loaders of one request: what it asks for one by one is read in one statement each.
-    pub(crate) fn with_loaders(&self, request: Request) -> Request {
-        let queries = &self.queries;
+    pub(crate) fn with_loaders(request: Request, queries: &Queries) -> Request {
         request
             .data(DataLoader::new(DeploymentLoader(queries.clone()), tokio::spawn))
             .data(DataLoader::new(RunLoader(queries.clone()), tokio::spawn))

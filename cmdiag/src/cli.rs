@@ -56,6 +56,23 @@ pub enum Command {
     /// Findings: what is wrong, why, and what to do
     #[command(subcommand)]
     Findings(FindingsCommand),
+    /// Put a finding right: plan, dry run, approval, steps, post-check; or take it back
+    ///
+    /// Without a flag: asks for a remediation and follows it until it rests or waits for a person. Exit code 0: done as
+    /// wanted; 1: not done, and nothing of it left behind; 2: a person is needed; 3: it waits.
+    Remediate(RemediateArgs),
+    /// Remediations, newest first
+    #[command(subcommand)]
+    Remediations(RemediationsCommand),
+    /// What may be done, by itself or once approved, and how much of it at a time
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Stop every remediation at once
+    #[command(subcommand)]
+    EmergencyStop(EmergencyStopCommand),
+    /// Actions that runbooks are made of
+    #[command(subcommand)]
+    Actions(ActionsCommand),
     /// The events of one stream, oldest first, such as DiagnosticRun-ID, or `all`
     History {
         /// AGGREGATE-ID, or `all`
@@ -194,6 +211,135 @@ pub enum FindingsCommand {
         /// Why
         #[arg(long)]
         reason: String,
+    },
+}
+
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line, and at most one is given")]
+pub struct RemediateArgs {
+    /// The finding's id (or the beginning of it)
+    pub finding: String,
+    /// Only say what would be changed
+    #[arg(long, group = "wish")]
+    pub dry_run: bool,
+    /// Approve what its newest remediation would change, after showing it
+    #[arg(long, group = "wish")]
+    pub approve: bool,
+    /// Say no
+    #[arg(long, group = "wish")]
+    pub reject: bool,
+    /// Ask somebody else to decide instead of you
+    #[arg(long, group = "wish", value_name = "NAME")]
+    pub delegate: Option<String>,
+    /// Have it done; who approved can not
+    #[arg(long, group = "wish")]
+    pub execute: bool,
+    /// Take back what was done, and prove it
+    #[arg(long, group = "wish")]
+    pub undo: bool,
+    /// Let it go no further; what was done is taken back
+    #[arg(long, group = "wish")]
+    pub cancel: bool,
+    /// Say that you have seen to a stuck one by hand
+    #[arg(long, group = "wish")]
+    pub release: bool,
+    /// By this runbook (default: the one that the policy chooses)
+    #[arg(long, value_name = "NAME")]
+    pub runbook: Option<String>,
+    /// Why, or a word to others
+    #[arg(long, value_name = "TEXT")]
+    pub comment: Option<String>,
+    /// Approve instead of this person, who has asked for it
+    #[arg(long, value_name = "NAME", requires = "approve")]
+    pub on_behalf_of: Option<String>,
+    /// Follow it for at most so many seconds
+    #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub wait: u32,
+    /// Show no progress
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RemediationsCommand {
+    /// Remediations, newest first
+    List {
+        /// Only of this deployment (name or id)
+        #[arg(long)]
+        deployment: Option<String>,
+        /// Only those that are under way or wait
+        #[arg(long)]
+        open: bool,
+        /// At most so many
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=500))]
+        limit: u32,
+    },
+    /// One remediation with its plan, its changes and how far each step has come
+    Show {
+        /// Its id
+        remediation: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// The policies that were defined or asked
+    List,
+    /// What a policy says, what it holds and what it has learned
+    Show {
+        /// Its name
+        #[arg(default_value = "default")]
+        policy: String,
+    },
+    /// Put a policy file in force
+    Set {
+        /// Its name; a deployment's label `policy` names it, `default` is for all others
+        policy: String,
+        /// A TOML file; `-` reads standard input
+        file: PathBuf,
+        /// Why
+        #[arg(long, default_value = "set by hand")]
+        reason: String,
+    },
+    /// Let the built-in policy decide again
+    Retire {
+        /// Its name
+        policy: String,
+        /// Why
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum EmergencyStopCommand {
+    /// No step begins any more, and those under way are cancelled
+    Engage {
+        /// Take back what has been done by those that are under way
+        #[arg(long)]
+        undo: bool,
+        /// Why
+        #[arg(long)]
+        reason: String,
+    },
+    /// Let remediations go on
+    Release {
+        /// Why
+        #[arg(long)]
+        reason: String,
+    },
+    /// Whether it is engaged
+    Status,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ActionsCommand {
+    /// All actions
+    List,
+    /// What an action does, and what it is told
+    Explain {
+        /// Its name, such as postgres.analyze
+        action: String,
     },
 }
 

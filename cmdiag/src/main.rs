@@ -9,6 +9,7 @@ mod platform;
 mod progress;
 mod shutdown;
 mod telemetry;
+mod tree;
 
 use anyhow::{Context, Result};
 use clap::Parser;
@@ -80,6 +81,33 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Findings(command) => {
             let (platform, roles) = commands::reader(config, actor).await?;
             let result = commands::findings::run(&platform, format, &command).await;
+            commands::done(platform, roles).await;
+            result.map(|()| ExitCode::SUCCESS)
+        }
+        Command::Actions(command) => commands::actions::run(format, &command).map(|()| ExitCode::SUCCESS),
+        Command::Remediate(arguments) => {
+            let platform = Platform::connect(config, actor, false).await?;
+            let roles = Roles::start(&platform, &Role::ALL);
+            let platform = Platform { queries: roles.queries.clone(), ..platform };
+            let code = commands::remediate::run(&platform, format, &arguments).await;
+            commands::done(platform, roles).await;
+            code
+        }
+        Command::Remediations(command) => {
+            let (platform, roles) = commands::reader(config, actor).await?;
+            let result = commands::remediations::run(&platform, format, &command).await;
+            commands::done(platform, roles).await;
+            result.map(|()| ExitCode::SUCCESS)
+        }
+        Command::Policy(command) => {
+            let (platform, roles) = commands::reader(config, actor).await?;
+            let result = commands::policy::run(&platform, format, &command).await;
+            commands::done(platform, roles).await;
+            result.map(|()| ExitCode::SUCCESS)
+        }
+        Command::EmergencyStop(command) => {
+            let (platform, roles) = commands::reader(config, actor).await?;
+            let result = commands::emergency_stop::run(&platform, format, &command).await;
             commands::done(platform, roles).await;
             result.map(|()| ExitCode::SUCCESS)
         }

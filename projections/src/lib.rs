@@ -6,7 +6,7 @@
 //! nothing is skipped silently. [`replay()`] fills views from position 0, with big batches and everything overlapped.
 //!
 //! Read in this order: [`projection`], [`views`] (one file per projection: its events, its rows, its SQL, its tests),
-//! [`rows`] and [`table`] (what they share), [`runner`], [`mod@replay`], [`operator`].
+//! [`single`], [`rows`] and [`table`] (what they share), [`runner`], [`mod@replay`], [`operator`].
 
 pub mod decoded;
 pub mod operator;
@@ -14,6 +14,7 @@ pub mod projection;
 pub mod replay;
 pub mod rows;
 pub mod runner;
+pub mod single;
 pub mod table;
 pub mod testing;
 pub mod views;

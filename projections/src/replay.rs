@@ -7,7 +7,7 @@
 
 use crate::connection;
 use crate::decoded::Decoded;
-use crate::projection::{Pending, Projection};
+use crate::projection::Projection;
 use crate::runner::{Halt, Refused};
 use domain::Position;
 use event_store::{EventLog, LogError, RecordedEvent};
@@ -23,9 +23,9 @@ use tokio::task::JoinSet;
 pub struct ReplayOptions {
     /// Events of one block: read and decoded together.
     pub block_events: usize,
-    /// How much is kept in memory before it is written, of each view. Rows that events change again and again are then
-    /// written once for many of them.
-    pub pending_max: Pending,
+    /// How many bytes of rows wait in memory before they are written, of all views together. A row that events change
+    /// again and again is then written once for many of them, whatever lies between these.
+    pub pending_bytes: usize,
     /// Empty the views first and begin at position 0; otherwise go on from their checkpoints.
     pub from_start: bool,
     /// Up to this position; the end of the log, as it is at the start, where there is none.
@@ -37,8 +37,8 @@ pub struct ReplayOptions {
 impl Default for ReplayOptions {
     fn default() -> Self {
         Self {
-            block_events: 10_000,
-            pending_max: Pending { rows: 50_000, bytes: 64 << 20 },
+            block_events: 5_000,
+            pending_bytes: 192 << 20,
             from_start: true,
             until: None,
             lock_wait: Duration::from_secs(10),
@@ -113,9 +113,10 @@ pub async fn replay(
         Some(until) => until,
         None => log.head().await?,
     };
+    let pending_bytes = options.pending_bytes / projections.len().max(1);
     let mut writers = Vec::with_capacity(projections.len());
     for projection in projections {
-        writers.push(Writer::open(pool, projection, options).await?);
+        writers.push(Writer::open(pool, projection, options, pending_bytes).await?);
     }
     let from = writers.iter().map(|writer| writer.from).min().unwrap_or(until);
     let wants: Wants = writers.iter().map(|writer| writer.projection.wants()).collect();
@@ -242,7 +243,7 @@ struct Writer {
     projection: Box<dyn Projection>,
     from: Position,
     skips: Vec<i64>,
-    pending_max: Pending,
+    pending_bytes: usize,
 }
 
 impl Writer {
@@ -250,6 +251,7 @@ impl Writer {
         pool: &PgPool,
         projection: Box<dyn Projection>,
         options: &ReplayOptions,
+        pending_bytes: usize,
     ) -> Result<Self, ReplayError> {
         let (name, version) = (projection.name(), projection.version());
         let mut db = connection::open(pool).await?;
@@ -268,7 +270,7 @@ impl Writer {
             checkpoint.position
         };
         let skips = connection::skips(&mut db, name, from).await?;
-        Ok(Self { db, projection, from, skips, pending_max: options.pending_max })
+        Ok(Self { db, projection, from, skips, pending_bytes })
     }
 
     async fn write(mut self, mut blocks: mpsc::Receiver<Arc<Block>>, until: Position) -> Result<Replayed, ReplayError> {
@@ -287,8 +289,7 @@ impl Writer {
             wanted += events.len() as u64;
             self.projection.fold(&events, &mut self.db).await.map_err(|error| refused(name, at, error.into()))?;
             at = block.last;
-            let pending = self.projection.pending();
-            if pending.rows >= self.pending_max.rows || pending.bytes >= self.pending_max.bytes || at >= until {
+            if self.projection.pending().bytes >= self.pending_bytes || at >= until {
                 self.flush(written, at).await.map_err(|error| refused(name, written, error))?;
                 written = at;
             }

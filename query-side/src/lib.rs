@@ -6,6 +6,7 @@
 //! Read in this order: [`queries`], [`views`] (one file per view: its row, its filter, its SQL), [`page`], [`wait`],
 //! [`cache`], [`loaders`].
 
+mod basis;
 pub mod cache;
 pub mod error;
 pub mod loaders;
@@ -17,7 +18,9 @@ pub mod wait;
 #[cfg(test)]
 mod plans;
 
-pub use cache::{Cache, CacheFigures, CacheOptions};
+pub use cache::answers::{AnswerFigures, Answers, AnswersOptions, Entered, Question};
+pub use cache::reads::{Basis, Reads};
+pub use cache::{Cache, CacheFigures, CacheOptions, Topic};
 pub use error::QueryError;
 pub use loaders::{
     DeploymentLoader, FindingLoader, FindingsByDeploymentLoader, FindingsByRunLoader, FirstOf, ResultsByRunLoader,
@@ -30,5 +33,7 @@ pub use views::daily_figures::{DailyFigure, DailyFigureFilter};
 pub use views::deployments::{DeploymentFilter, DeploymentView, ThresholdOverride};
 pub use views::finding_history::FindingHistoryEntry;
 pub use views::findings::{FindingFilter, FindingStatus, FindingView};
+pub use views::policies::{EmergencyStopView, PolicyView, StatisticView};
+pub use views::remediations::{RemediationFilter, RemediationView};
 pub use views::runs::{RunFilter, RunStatus, RunView};
 pub use wait::{Behind, Watches};

@@ -1,8 +1,13 @@
 //! [`Queries`]: the one door to the views.
 
-use crate::cache::{Cache, Cached};
+mod remediations;
+
+use crate::basis;
+use crate::cache::reads::{Basis, Reads};
+use crate::cache::{Cache, Cached, Topic};
 use crate::error::QueryError;
 use crate::page::{Count, Keyset, Page, PageRequest, bounded};
+use crate::views::Timed;
 use crate::views::{check_results, daily_figures, deployments, finding_history, findings, runs};
 use crate::views::{
     check_results::{CheckResultFilter, CheckResultView},
@@ -12,7 +17,7 @@ use crate::views::{
     findings::{FindingFilter, FindingView},
     runs::{RunFilter, RunView},
 };
-use crate::wait::{self, Behind, Watches};
+use crate::wait::{self, Behind, LeastPosition, Watches};
 use chrono::{DateTime, Utc};
 use domain::{DeploymentId, FindingId, Outcome, Position, RunId, StreamVersion};
 use event_store::{EventLog, LogError, RecordedEvent, StreamId};
@@ -47,6 +52,8 @@ pub struct Queries {
     cache: Cache,
     log: Option<Arc<dyn EventLog>>,
     watches: Arc<Watches>,
+    positions: Arc<LeastPosition>,
+    reads: Option<Arc<Reads>>,
 }
 
 /// How far a projection has come, from its checkpoint.
@@ -74,7 +81,8 @@ pub struct FirstFew<T> {
 impl Queries {
     /// Over a pool (see [`query_pool`]) and a cache ([`Cache::off`] where there is none).
     pub fn new(pool: PgPool, cache: Cache) -> Self {
-        Self { pool, cache, log: None, watches: Arc::new(Watches::new()) }
+        let (watches, positions) = (Arc::new(Watches::new()), Arc::default());
+        Self { pool, cache, log: None, watches, positions, reads: None }
     }
 
     /// Lets [`Self::stream_history`] read the log.
@@ -101,6 +109,23 @@ impl Queries {
         &self.cache
     }
 
+    /// The same queries, which write down what their answers rest on. Of what is read from now on.
+    pub async fn recording(&self) -> (Self, Arc<Reads>) {
+        let reads = Arc::new(Reads::from(self.shown().await));
+        (Self { reads: Some(Arc::clone(&reads)), ..self.clone() }, reads)
+    }
+
+    /// What has been read through queries that record rests on this; none where it can not be told.
+    pub fn basis(&self) -> Option<Basis> {
+        self.reads.as_ref().and_then(|reads| reads.basis())
+    }
+
+    /// A position that all views show by now, and that the cache knows all changes up to.
+    async fn shown(&self) -> Option<Position> {
+        let followed = self.cache.followed()?;
+        Some(followed.min(self.positions.of(&self.watches, &self.pool).await?))
+    }
+
     // ---- deployments
 
     /// One deployment.
@@ -123,7 +148,7 @@ impl Queries {
         filter: &DeploymentFilter,
         page: &PageRequest,
     ) -> Result<Page<DeploymentView>, QueryError> {
-        self.page(deployments::page(filter, page)?, page).await
+        self.page(deployments::page(filter, page)?, page, Some(Topic::Deployments)).await
     }
 
     /// Deployments whose name begins with a text, whatever its case, or whose id it is; at most `limit` (100).
@@ -133,7 +158,7 @@ impl Queries {
         filter: &DeploymentFilter,
         limit: i64,
     ) -> Result<Vec<DeploymentView>, QueryError> {
-        self.rows(deployments::search(text, filter, bounded("limit", limit, 100)?)).await
+        self.rows(deployments::search(text, filter, bounded("limit", limit, 100)?), Some(Topic::Deployments)).await
     }
 
     /// The deployment that a person means by a name or an id: those under care before retired ones, then the newest.
@@ -142,14 +167,14 @@ impl Queries {
         name_or_id: &str,
         tenant: Option<&str>,
     ) -> Result<Option<DeploymentView>, QueryError> {
-        Ok(self.rows(deployments::named(name_or_id, tenant)).await?.pop())
+        Ok(self.rows(deployments::named(name_or_id, tenant), Some(Topic::Deployments)).await?.pop())
     }
 
     /// How many deployments.
     pub async fn count_deployments(&self, filter: &DeploymentFilter) -> Result<Count, QueryError> {
         let mut sql = QueryBuilder::new("SELECT count(*) FROM (SELECT 1 FROM view_deployments d");
         deployments::conditions(&mut sql, filter);
-        self.count(sql).await
+        self.count(sql, Some(Topic::Deployments)).await
     }
 
     // ---- runs
@@ -167,14 +192,14 @@ impl Queries {
 
     /// Runs, newest first.
     pub async fn runs(&self, filter: &RunFilter, page: &PageRequest) -> Result<Page<RunView>, QueryError> {
-        self.page(runs::page(filter, page)?, page).await
+        self.page(runs::page(filter, page)?, page, basis::of_runs(filter)).await
     }
 
     /// How many runs.
     pub async fn count_runs(&self, filter: &RunFilter) -> Result<Count, QueryError> {
         let mut sql = QueryBuilder::new("SELECT count(*) FROM (SELECT 1 FROM view_runs");
         runs::conditions(&mut sql, filter);
-        self.count(sql).await
+        self.count(sql, basis::of_runs(filter)).await
     }
 
     // ---- check results
@@ -186,7 +211,7 @@ impl Queries {
         outcomes: &[Outcome],
         page: &PageRequest,
     ) -> Result<Page<CheckResultView>, QueryError> {
-        self.page(check_results::of_run(run, outcomes, page)?, page).await
+        self.page(check_results::of_run(run, outcomes, page)?, page, Some(Topic::Run(run.0))).await
     }
 
     /// The results of one check on one component over time, newest first.
@@ -195,7 +220,8 @@ impl Queries {
         filter: &CheckResultFilter,
         page: &PageRequest,
     ) -> Result<Page<CheckResultView>, QueryError> {
-        let mut found = self.page(check_results::over_time(filter, page)?, page).await?;
+        let mut found =
+            self.page(check_results::over_time(filter, page)?, page, Some(Topic::RunsOf(filter.deployment.0))).await?;
         found.end_cursor = found.items.last().map(CheckResultView::cursor_over_time);
         Ok(found)
     }
@@ -207,7 +233,9 @@ impl Queries {
         each: i64,
     ) -> Result<HashMap<RunId, FirstFew<CheckResultView>>, QueryError> {
         let ids: Vec<Uuid> = runs.iter().map(|run| run.0).collect();
-        Ok(keyed(self.of_each(&ids, each, &check_results::of_runs()).await?))
+        let lists = self.of_each(&ids, each, &check_results::of_runs()).await?;
+        self.on(ids.into_iter().map(Topic::Run));
+        Ok(keyed(lists))
     }
 
     // ---- findings
@@ -225,14 +253,14 @@ impl Queries {
 
     /// Findings, last seen first.
     pub async fn findings(&self, filter: &FindingFilter, page: &PageRequest) -> Result<Page<FindingView>, QueryError> {
-        self.page(findings::page(filter, page)?, page).await
+        self.page(findings::page(filter, page)?, page, basis::of_findings(filter)).await
     }
 
     /// How many findings.
     pub async fn count_findings(&self, filter: &FindingFilter) -> Result<Count, QueryError> {
         let mut sql = QueryBuilder::new("SELECT count(*) FROM (SELECT 1 FROM view_findings");
         findings::conditions(&mut sql, filter);
-        self.count(sql).await
+        self.count(sql, basis::of_findings(filter)).await
     }
 
     /// The findings that each of several runs saw, as they are now, critical ones first.
@@ -242,7 +270,9 @@ impl Queries {
         each: i64,
     ) -> Result<HashMap<RunId, FirstFew<FindingView>>, QueryError> {
         let ids: Vec<Uuid> = runs.iter().map(|run| run.0).collect();
-        Ok(keyed(self.of_each(&ids, each, &findings::of_runs()).await?))
+        let lists = self.of_each(&ids, each, &findings::of_runs()).await?;
+        self.on(ids.into_iter().map(Topic::SeenBy).chain(lists.values().flat_map(basis::of_seen)));
+        Ok(keyed(lists))
     }
 
     /// The present findings of each of several deployments, critical ones first.
@@ -252,7 +282,9 @@ impl Queries {
         each: i64,
     ) -> Result<HashMap<DeploymentId, FirstFew<FindingView>>, QueryError> {
         let ids: Vec<Uuid> = deployments.iter().map(|deployment| deployment.0).collect();
-        Ok(keyed(self.of_each(&ids, each, &findings::of_deployments()).await?))
+        let lists = self.of_each(&ids, each, &findings::of_deployments()).await?;
+        self.on(ids.into_iter().map(Topic::FindingsOf));
+        Ok(keyed(lists))
     }
 
     /// A finding's life, oldest first.
@@ -261,7 +293,7 @@ impl Queries {
         finding: FindingId,
         page: &PageRequest,
     ) -> Result<Page<FindingHistoryEntry>, QueryError> {
-        self.page(finding_history::page(finding, page)?, page).await
+        self.page(finding_history::page(finding, page)?, page, Some(Topic::Finding(finding.0))).await
     }
 
     // ---- figures, history, positions
@@ -272,7 +304,7 @@ impl Queries {
         filter: &DailyFigureFilter,
         page: &PageRequest,
     ) -> Result<Page<DailyFigure>, QueryError> {
-        self.page(daily_figures::page(filter, page)?, page).await
+        self.page(daily_figures::page(filter, page)?, page, None).await
     }
 
     /// A stream's events after a version, at most `limit` ([`HISTORY_MAX`]).
@@ -283,6 +315,7 @@ impl Queries {
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, QueryError> {
         bounded("limit", limit as i64, HISTORY_MAX as i64)?;
+        self.note(None);
         let log = self.log.as_ref().ok_or(LogError::Closed)?;
         Ok(log.read_stream(stream, after, limit).await?)
     }
@@ -305,6 +338,7 @@ impl Queries {
 
     /// How far every projection has come, from the checkpoints.
     pub async fn projection_positions(&self) -> Result<Vec<ProjectionPosition>, QueryError> {
+        self.note(None);
         let rows = sqlx::query(
             "SELECT name, position, updated_at, failed_position, failure FROM projection_checkpoints ORDER BY name",
         )
@@ -315,34 +349,74 @@ impl Queries {
 
     // ---- how they are all run
 
-    async fn rows<T>(&self, mut sql: QueryBuilder<'static, Postgres>) -> Result<Vec<T>, QueryError>
-    where
-        T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
-    {
-        Ok(sql.build_query_as::<T>().fetch_all(&self.pool).await?)
+    /// What is read rests on this topic; on nothing that can be told where there is none.
+    fn note(&self, topic: Option<Topic>) {
+        if let Some(reads) = &self.reads {
+            match topic {
+                Some(topic) => reads.on([topic]),
+                None => reads.give_up(),
+            }
+        }
     }
 
-    async fn page<T>(&self, sql: QueryBuilder<'static, Postgres>, page: &PageRequest) -> Result<Page<T>, QueryError>
-    where
-        T: Keyset + for<'r> FromRow<'r, PgRow> + Send + Unpin,
-    {
-        Ok(Page::of(self.rows(sql).await?, page))
+    fn on(&self, topics: impl IntoIterator<Item = Topic>) {
+        if let Some(reads) = &self.reads {
+            reads.on(topics);
+        }
     }
 
-    async fn count(&self, sql: QueryBuilder<'static, Postgres>) -> Result<Count, QueryError> {
-        let mut sql = sql;
+    /// Some rows change by the clock alone.
+    fn note_clock<'a, T: Timed + 'a>(&self, rows: impl IntoIterator<Item = &'a T>) {
+        let Some(reads) = &self.reads else { return };
+        let now = self.cache.now();
+        for at in rows.into_iter().filter_map(Timed::changes_at).filter(|at| *at > now) {
+            reads.until(at);
+        }
+    }
+
+    async fn rows<T>(
+        &self,
+        mut sql: QueryBuilder<'static, Postgres>,
+        topic: Option<Topic>,
+    ) -> Result<Vec<T>, QueryError>
+    where
+        T: Timed + for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        self.note(topic);
+        let rows = sql.build_query_as::<T>().fetch_all(&self.pool).await?;
+        self.note_clock(&rows);
+        Ok(rows)
+    }
+
+    async fn page<T>(
+        &self,
+        sql: QueryBuilder<'static, Postgres>,
+        page: &PageRequest,
+        topic: Option<Topic>,
+    ) -> Result<Page<T>, QueryError>
+    where
+        T: Keyset + Timed + for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        Ok(Page::of(self.rows(sql, topic).await?, page))
+    }
+
+    async fn count(&self, mut sql: QueryBuilder<'static, Postgres>, topic: Option<Topic>) -> Result<Count, QueryError> {
+        self.note(topic);
         sql.push(format!(" LIMIT {}) counted", Count::MAX + 1));
         Ok(Count::of(sql.build_query_scalar::<i64>().fetch_one(&self.pool).await?))
     }
 
     async fn by_ids<T>(&self, ids: &[Uuid], sql: &str) -> Result<HashMap<Uuid, Arc<T>>, QueryError>
     where
-        T: Cached + for<'r> FromRow<'r, PgRow>,
+        T: Cached + Timed + for<'r> FromRow<'r, PgRow>,
     {
         bounded("ids", ids.len().max(1) as i64, IDS_MAX as i64)?;
+        // Also of those that do not exist: they may come to.
+        self.on(ids.iter().map(|id| T::KIND.topic(*id)));
         let mut found = self.cache.get_many::<T>(ids).await;
         let missing: Vec<Uuid> = ids.iter().filter(|id| !found.contains_key(*id)).copied().collect();
         if missing.is_empty() {
+            self.note_clock(found.values().map(Arc::as_ref));
             return Ok(found);
         }
         let rows = sqlx::query(sql).bind(&missing).fetch_all(&self.pool).await?;
@@ -355,12 +429,13 @@ impl Queries {
             fresh.push((id, Position(as_of), value));
         }
         self.cache.put_many(fresh).await;
+        self.note_clock(found.values().map(Arc::as_ref));
         Ok(found)
     }
 
     async fn of_each<T>(&self, ids: &[Uuid], each: i64, sql: &str) -> Result<HashMap<Uuid, FirstFew<T>>, QueryError>
     where
-        T: for<'r> FromRow<'r, PgRow>,
+        T: Timed + for<'r> FromRow<'r, PgRow>,
     {
         bounded("ids", ids.len().max(1) as i64, IDS_MAX as i64)?;
         bounded("first", each, EACH_MAX)?;
@@ -375,6 +450,7 @@ impl Queries {
                 list.has_more = true;
             }
         }
+        self.note_clock(lists.values().flat_map(|list| &list.items));
         Ok(lists)
     }
 }

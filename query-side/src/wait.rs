@@ -1,13 +1,13 @@
 //! Read your writes: waiting, bounded, until the views have come as far as a position.
 
 use crate::error::QueryError;
-use crate::views::PROJECTIONS;
+use crate::views::{ANSWERED_FROM, PROJECTIONS};
 use domain::Position;
 use futures::stream::{FuturesUnordered, StreamExt};
 use sqlx::PgPool;
 use std::collections::HashMap;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 
 /// How far the projections that run in this process have come, by name; the others' checkpoints are read.
@@ -31,6 +31,35 @@ pub enum Behind {
     /// It can not be told.
     #[error(transparent)]
     Query(#[from] QueryError),
+}
+
+/// How long a look at the checkpoints is good for: an older position than the present one is still a true one.
+const LOOK_GOOD_FOR: Duration = Duration::from_millis(5);
+
+/// The position that all views of answers have reached at the least, as it was last seen.
+#[derive(Default)]
+pub(crate) struct LeastPosition(Mutex<Option<(Instant, Position)>>);
+
+impl LeastPosition {
+    /// From the watches where this process fills all of the views, else from their checkpoints.
+    pub(crate) async fn of(&self, watches: &Watches, pool: &PgPool) -> Option<Position> {
+        let watched = ANSWERED_FROM.iter().map(|name| watches.get(*name).map(|watch| *watch.borrow()));
+        if let Some(positions) = watched.collect::<Option<Vec<_>>>() {
+            return positions.into_iter().min();
+        }
+        let mut seen = self.0.lock().await;
+        if let Some((at, position)) = *seen
+            && at.elapsed() < LOOK_GOOD_FOR
+        {
+            return Some(position);
+        }
+        let sql = "SELECT count(*), min(position) FROM projection_checkpoints WHERE name = ANY($1)";
+        let found = sqlx::query_as::<_, (i64, Option<i64>)>(sql).bind(&ANSWERED_FROM[..]).fetch_one(pool).await;
+        let (begun, least) = found.ok()?;
+        let position = Position(least.filter(|_| begun as usize == ANSWERED_FROM.len())?);
+        *seen = Some((Instant::now(), position));
+        Some(position)
+    }
 }
 
 /// Waits until all of `names` have reached the position.

@@ -1,6 +1,7 @@
 //! `/graphql`: one request, one answer, as "GraphQL over HTTP" has it. All 61 of the specification's audits pass.
 
 use super::accept::{Media, names, negotiate};
+use super::answered::{Answered, Asked, Turned, answered};
 use super::observe::Traceparent;
 use super::params::{Malformed, Params, caller};
 use crate::problem::{Problem, retry_after_value};
@@ -14,7 +15,6 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 use serde::Serialize;
 use std::time::Duration;
-use tracing::Instrument;
 
 /// Queries by GET; GraphiQL for a browser, where it is switched on.
 pub async fn get(
@@ -26,8 +26,7 @@ pub async fn get(
     if state.options.graphiql && uri.query().is_none() && names(&headers, "text/html") {
         return graphiql();
     }
-    let params = Params::from_uri(&uri);
-    answer(&state, &headers, traceparent, AllowedOperations::READ, async { params }).await
+    answer(&state, &headers, traceparent, AllowedOperations::READ, async { Ok(Asked::ByGet(uri)) }).await
 }
 
 /// Queries and mutations by POST.
@@ -37,8 +36,14 @@ pub async fn post(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let params = Params::from_body(&headers, body, state.options.limits.body_bytes);
-    answer(&state, &headers, traceparent, AllowedOperations::ONE_ANSWER, params).await
+    let asked = async {
+        let turn = state.arriving.acquire();
+        let Ok(Ok(_turn)) = tokio::time::timeout(state.options.queue_wait, turn).await else {
+            return Err(Turned::Away);
+        };
+        Ok(Asked::ByPost(Params::body(&headers, body, state.options.limits.body_bytes).await?))
+    };
+    answer(&state, &headers, traceparent, AllowedOperations::ONE_ANSWER, asked).await
 }
 
 async fn answer(
@@ -46,7 +51,7 @@ async fn answer(
     headers: &HeaderMap,
     traceparent: Option<String>,
     allowed: AllowedOperations,
-    params: impl Future<Output = Result<Params, Malformed>>,
+    asked: impl Future<Output = Result<Asked, Turned>>,
 ) -> Response {
     let Some(media) = negotiate(headers) else {
         let detail = "application/graphql-response+json and application/json are served";
@@ -61,20 +66,16 @@ async fn answer(
             return response;
         }
     };
-    let Ok(_permit) = state.concurrency.try_acquire() else {
-        state.metrics.shed.inc();
-        let error = codes::coded_server_error(codes::OVERLOADED, "too many requests are in work");
-        return refuse(state, media, StatusCode::SERVICE_UNAVAILABLE, error);
-    };
-    let work = async {
-        let params = params.await?;
-        let prepared = params.into_request(state, caller, allowed);
-        let span = tracing::debug_span!("graphql.request", graphql.operation.name = prepared.request.operation_name);
-        Ok(state.schema.execute(prepared.request).instrument(span).await)
-    };
+    let work = async { answered(state, caller, allowed, asked.await?).await };
     match tokio::time::timeout(state.options.request_timeout, work).await {
-        Ok(Ok(response)) => respond(state, media, response),
-        Ok(Err(Malformed { status, error })) => refuse(state, media, status, error),
+        Ok(Ok(Answered::Fine(body))) => dressed(StatusCode::OK, media, body.into(), state.options.retry_after),
+        Ok(Ok(Answered::Response(response))) => respond(state, media, *response),
+        Ok(Err(Turned::Malformed(Malformed { status, error }))) => refuse(state, media, status, error),
+        Ok(Err(Turned::Away)) => {
+            state.metrics.shed.inc();
+            let error = codes::coded_server_error(codes::OVERLOADED, "too many requests are in work");
+            refuse(state, media, StatusCode::SERVICE_UNAVAILABLE, error)
+        }
         Err(_) => {
             let seconds = state.options.request_timeout.as_secs_f64();
             let message = format!("the request took longer than {seconds} s; to repeat it, use its idempotency key");
@@ -128,12 +129,20 @@ fn refuse(state: &ApiState, media: Media, status: StatusCode, error: ServerError
 }
 
 fn encode(status: StatusCode, media: Media, response: &GraphqlResponse, retry_after: Duration) -> Response {
+    match body_of(response) {
+        Ok(body) => dressed(status, media, body.into(), retry_after),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+pub(super) fn body_of(response: &GraphqlResponse) -> Result<Vec<u8>, serde_json::Error> {
     let data = (!is_request_error(response)).then_some(&response.data);
-    let body = WellFormed { data, errors: &response.errors, extensions: &response.extensions };
-    let Ok(body) = serde_json::to_vec(&body) else {
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-    };
-    let mut answer = (status, body).into_response();
+    serde_json::to_vec(&WellFormed { data, errors: &response.errors, extensions: &response.extensions })
+}
+
+fn dressed(status: StatusCode, media: Media, body: Body, retry_after: Duration) -> Response {
+    let mut answer = Response::new(body);
+    *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media.as_str()));
     headers.insert(header::VARY, HeaderValue::from_static("accept"));

@@ -2,11 +2,15 @@
 //! what wraps every request.
 
 mod accept;
+mod admission;
+mod answered;
 mod graphql;
 mod observe;
 mod params;
 mod sse;
 mod websocket;
+
+pub(crate) use admission::Admission;
 
 use crate::problem::Problem;
 use crate::state::ApiState;

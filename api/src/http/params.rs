@@ -3,13 +3,14 @@
 use crate::auth::Caller;
 use crate::problem::Problem;
 use crate::schema::codes;
-use crate::schema::documents::AllowedOperations;
+use crate::schema::documents::{AllowedOperations, Documents};
 use crate::state::ApiState;
 use crate::stream::ResumeAt;
 use async_graphql::{Request, ServerError, Variables};
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::Query;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
+use query_side::Queries;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -81,12 +82,17 @@ impl Params {
 
     /// From a POST's body, whose type and size are checked.
     pub async fn from_body(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Self, Malformed> {
+        Self::from_json(&Self::body(headers, body, bytes_max).await?)
+    }
+
+    /// A POST's body, whose type and size are checked.
+    pub async fn body(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Bytes, Malformed> {
         if !is_json(headers) {
             let message = "the content-type must be application/json";
             return Err(Malformed::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, codes::BAD_REQUEST, message));
         }
         match axum::body::to_bytes(body, bytes_max).await {
-            Ok(bytes) => Self::from_json(&bytes),
+            Ok(bytes) => Ok(bytes),
             Err(error) if over_the_limit(&error) => {
                 let message = format!("the body is over {bytes_max} bytes");
                 Err(Malformed::new(StatusCode::PAYLOAD_TOO_LARGE, codes::BODY_TOO_LARGE, message))
@@ -103,8 +109,14 @@ impl Params {
         Ok(self)
     }
 
+    /// Whether the answer may be kept, as far as the document tells.
+    pub fn may_be_kept(&self, documents: &Documents) -> bool {
+        let claim = self.extensions.as_ref().and_then(|extensions| extensions.get("persistedQuery"));
+        documents.may_be_kept(self.query.as_deref().unwrap_or_default(), claim)
+    }
+
     /// The request for the schema, with all that its resolvers and the document's gate need.
-    pub fn into_request(self, state: &ApiState, caller: Caller, allowed: AllowedOperations) -> Prepared {
+    pub fn into_request(self, queries: &Queries, caller: Caller, allowed: AllowedOperations) -> Prepared {
         let mut request = Request::new(self.query.unwrap_or_default());
         request.operation_name = self.operation_name.filter(|name| !name.is_empty());
         request.variables = Variables::from_json(Value::Object(self.variables.unwrap_or_default()));
@@ -114,7 +126,7 @@ impl Params {
             }
         }
         let resume = Arc::new(ResumeAt::default());
-        let request = state.with_loaders(request).data(caller).data(allowed).data(Arc::clone(&resume));
+        let request = ApiState::with_loaders(request, queries).data(caller).data(allowed).data(Arc::clone(&resume));
         Prepared { request, resume }
     }
 }

@@ -82,7 +82,7 @@ fn open(
         state.metrics.shed.inc();
         return Problem::overloaded("too many streams are open", state.options.retry_after).into_response();
     };
-    let prepared = params.into_request(state, caller, allowed);
+    let prepared = params.into_request(&state.queries, caller, allowed);
     let request = match last_event_id(headers) {
         Some(position) => prepared.request.data(LastEventId(position)),
         None => prepared.request,

@@ -259,7 +259,7 @@ impl Connection {
             Err(malformed) => return self.refuse(&id, &[malformed.error]).await,
         };
         let caller = Caller { actor, tenant: self.state.tenant.clone(), traceparent: self.traceparent.clone() };
-        let prepared = params.into_request(&self.state, caller, AllowedOperations::ALL);
+        let prepared = params.into_request(&self.state.queries, caller, AllowedOperations::ALL);
         let (abort, registration) = AbortHandle::new_pair();
         let answers = Abortable::new(self.state.schema.execute_stream(prepared.request), registration);
         self.serial += 1;

@@ -6,8 +6,10 @@ use crate::auth::Caller;
 use crate::options::ApiOptions;
 use async_graphql::connection::{Connection, Edge, EmptyFields};
 use async_graphql::{Context, Error, ObjectType, OutputType, Result};
+use domain::TenantId;
 use event_store::LogError;
-use query_side::{Behind, Cursor, Keyset, Page, PageRequest, Queries, QueryError};
+use query_side::{Behind, Cursor, Keyset, Page, PageRequest, Queries, QueryError, Reads};
+use std::sync::Arc;
 
 /// Rows of a page where the client does not say.
 pub const FIRST: i32 = 50;
@@ -24,14 +26,17 @@ pub fn queries<'a>(ctx: &Context<'a>) -> Result<&'a Queries> {
     ctx.data()
 }
 
-/// Who asks.
+/// Who asks. An answer that looks at this is not kept for others.
 pub fn caller<'a>(ctx: &Context<'a>) -> Result<&'a Caller> {
+    if let Some(reads) = ctx.data_opt::<Arc<Reads>>() {
+        reads.give_up();
+    }
     ctx.data()
 }
 
-/// Whose data is asked for.
-pub fn tenant(ctx: &Context<'_>) -> Result<Option<String>> {
-    Ok(Some(caller(ctx)?.tenant.to_string()))
+/// Whose data is asked for: kept answers are told apart by this.
+pub fn tenant<'a>(ctx: &Context<'a>) -> Result<&'a TenantId> {
+    Ok(&ctx.data::<Caller>()?.tenant)
 }
 
 /// Waits, bounded, until the views show what was written at a position.

@@ -6,9 +6,9 @@ use super::codes::{
     PERSISTED_QUERY_NOT_FOUND, assign, code_of, coded_server_error,
 };
 use super::guard::{check_document, check_text};
+use super::kept::may_be_kept;
 use crate::metrics::{Metrics, OperationLabels};
 use crate::options::{ApiOptions, DocumentLimits};
-use async_graphql::extensions::apollo_persisted_queries::{CacheStorage, LruCacheStorage};
 use async_graphql::extensions::{
     Extension, ExtensionContext, ExtensionFactory, NextPrepareRequest, NextRequest, NextSubscribe,
 };
@@ -17,6 +17,7 @@ use async_graphql::parser::types::{DocumentOperations, ExecutableDocument, Opera
 use async_graphql::{Request, Response, ServerError, ServerResult, from_value};
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use moka::sync::Cache;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::any::TypeId;
@@ -55,25 +56,80 @@ impl AllowedOperations {
     }
 }
 
+/// The documents that were parsed and found within the limits lately, by the SHA-256 of their text.
+pub struct Documents {
+    known: Cache<String, Arc<Document>>,
+    limits: DocumentLimits,
+}
+
+/// A document that is within the limits.
+pub struct Document {
+    parsed: ExecutableDocument,
+    /// Whether its answers may be kept.
+    pub may_be_kept: bool,
+}
+
+impl Documents {
+    /// With an empty memory of documents.
+    pub fn new(options: &ApiOptions) -> Self {
+        let known = Cache::new(options.persisted_documents.max(1) as u64);
+        Self { known, limits: options.limits }
+    }
+
+    /// The document of a text, or the one that was claimed by its hash; from memory where it was seen before.
+    fn find(&self, text: &str, claimed: Option<&str>) -> ServerResult<Arc<Document>> {
+        if text.trim().is_empty() {
+            let Some(hash) = claimed else { return Err(coded_server_error(BAD_REQUEST, "there is no query")) };
+            let known = self.known.get(hash);
+            // The message is the protocol's own: clients look for it.
+            return known.ok_or_else(|| coded_server_error(PERSISTED_QUERY_NOT_FOUND, "PersistedQueryNotFound"));
+        }
+        let hash = hex::encode(Sha256::digest(text.as_bytes()));
+        if claimed.is_some_and(|claimed| *claimed != hash) {
+            return Err(coded_server_error(PERSISTED_QUERY_MISMATCH, "the hash is not that of the query"));
+        }
+        if let Some(document) = self.known.get(&hash) {
+            return Ok(document);
+        }
+        let parsed = checked(text, &self.limits)?;
+        let document = Arc::new(Document { may_be_kept: may_be_kept(&parsed), parsed });
+        if claimed.is_some() || text.len() <= REMEMBERED_BYTES_MAX {
+            self.known.insert(hash, Arc::clone(&document));
+        }
+        Ok(document)
+    }
+
+    /// Whether the answers of a request may be kept. Not where anything is wrong with it: running it tells what.
+    pub fn may_be_kept(&self, text: &str, claim: Option<&serde_json::Value>) -> bool {
+        // A long text without a claim is not remembered, and would be parsed twice.
+        if claim.is_none() && text.len() > REMEMBERED_BYTES_MAX {
+            return false;
+        }
+        let claimed = claim.map(|claim| PersistedQuery::deserialize(claim).map(|claim| claim.sha256_hash));
+        match claimed.transpose() {
+            Ok(claimed) => self.find(text, claimed.as_deref()).is_ok_and(|document| document.may_be_kept),
+            Err(_) => false,
+        }
+    }
+}
+
 /// Makes one [`DocumentGate`] a request.
 pub struct DocumentGates {
-    known: LruCacheStorage,
-    limits: DocumentLimits,
+    documents: Arc<Documents>,
     metrics: Arc<Metrics>,
 }
 
 impl DocumentGates {
-    /// With an empty memory of documents.
-    pub fn new(options: &ApiOptions, metrics: Arc<Metrics>) -> Self {
-        Self { known: LruCacheStorage::new(options.persisted_documents.max(1)), limits: options.limits, metrics }
+    /// Over this memory of documents.
+    pub fn new(documents: Arc<Documents>, metrics: Arc<Metrics>) -> Self {
+        Self { documents, metrics }
     }
 }
 
 impl ExtensionFactory for DocumentGates {
     fn create(&self) -> Arc<dyn Extension> {
         Arc::new(DocumentGate {
-            known: self.known.clone(),
-            limits: self.limits,
+            documents: Arc::clone(&self.documents),
             metrics: Arc::clone(&self.metrics),
             kind: Arc::default(),
         })
@@ -81,8 +137,7 @@ impl ExtensionFactory for DocumentGates {
 }
 
 struct DocumentGate {
-    known: LruCacheStorage,
-    limits: DocumentLimits,
+    documents: Arc<Documents>,
     metrics: Arc<Metrics>,
     kind: Arc<OnceLock<OperationType>>,
 }
@@ -96,29 +151,9 @@ struct PersistedQuery {
 
 impl DocumentGate {
     /// The document, from memory where it was seen before.
-    async fn document(&self, request: &mut Request) -> ServerResult<ExecutableDocument> {
-        let claimed = match request.extensions.remove("persistedQuery") {
-            Some(value) => Some(claimed_hash(value)?),
-            None => None,
-        };
-        if request.query.trim().is_empty() {
-            let Some(hash) = claimed else { return Err(coded_server_error(BAD_REQUEST, "there is no query")) };
-            let known = self.known.get(hash).await;
-            // The message is the protocol's own: clients look for it.
-            return known.ok_or_else(|| coded_server_error(PERSISTED_QUERY_NOT_FOUND, "PersistedQueryNotFound"));
-        }
-        let hash = hex::encode(Sha256::digest(request.query.as_bytes()));
-        if claimed.as_ref().is_some_and(|claimed| *claimed != hash) {
-            return Err(coded_server_error(PERSISTED_QUERY_MISMATCH, "the hash is not that of the query"));
-        }
-        if let Some(document) = self.known.get(hash.clone()).await {
-            return Ok(document);
-        }
-        let document = checked(&request.query, &self.limits)?;
-        if claimed.is_some() || request.query.len() <= REMEMBERED_BYTES_MAX {
-            self.known.set(hash, document.clone()).await;
-        }
-        Ok(document)
+    fn document(&self, request: &mut Request) -> ServerResult<Arc<Document>> {
+        let claimed = request.extensions.remove("persistedQuery").map(claimed_hash).transpose()?;
+        self.documents.find(&request.query, claimed.as_deref())
     }
 }
 
@@ -195,8 +230,8 @@ impl Extension for DocumentGate {
         mut request: Request,
         next: NextPrepareRequest<'_>,
     ) -> ServerResult<Request> {
-        let document = self.document(&mut request).await?;
-        if let Some(kind) = kind_of(&document, request.operation_name.as_deref()) {
+        let document = self.document(&mut request)?;
+        if let Some(kind) = kind_of(&document.parsed, request.operation_name.as_deref()) {
             let _ = self.kind.set(kind);
             let allowed = request.data.get(&TypeId::of::<AllowedOperations>()).and_then(|data| data.downcast_ref());
             if !allowed.copied().unwrap_or(AllowedOperations::ALL).allows(kind) {
@@ -204,7 +239,7 @@ impl Extension for DocumentGate {
                 return Err(coded_server_error(OPERATION_NOT_ALLOWED, message));
             }
         }
-        request.set_parsed_query(document);
+        request.set_parsed_query(document.parsed.clone());
         next.run(ctx, request).await
     }
 }

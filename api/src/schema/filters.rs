@@ -1,10 +1,11 @@
 //! Which part of a list: the filters of queries.
 
+use super::codes::{BAD_USER_INPUT, coded};
 use super::ids::{local, optional};
 use super::types::{FindingStatus, Outcome, RunStatus, StreamType};
 use async_graphql::{ID, InputObject, Result};
 use chrono::{DateTime, NaiveDate, Utc};
-use domain::{DeploymentId, FindingId, RunId};
+use domain::{DeploymentId, FindingId, RemediationId, RunId};
 use event_store::StreamId;
 use query_side::{CheckResultFilter, DailyFigureFilter, DeploymentFilter, FindingFilter, RunFilter};
 use uuid::Uuid;
@@ -153,7 +154,7 @@ pub struct StreamInput {
     /// Whose events it holds.
     #[graphql(name = "type")]
     kind: StreamType,
-    /// The global id or UUID of the deployment, run or finding.
+    /// The global id or UUID of the deployment, run, finding or remediation; the UUID of anything else.
     id: ID,
 }
 
@@ -164,6 +165,10 @@ impl StreamInput {
             StreamType::Deployment => local::<DeploymentId>(&self.id)?.0,
             StreamType::DiagnosticRun => local::<RunId>(&self.id)?.0,
             StreamType::Finding => local::<FindingId>(&self.id)?.0,
+            StreamType::Remediation => local::<RemediationId>(&self.id)?.0,
+            StreamType::Policy | StreamType::EmergencyStop => self.id.parse().map_err(|_| {
+                coded(BAD_USER_INPUT, "the stream of a policy or an emergency stop is named by its UUID")
+            })?,
         };
         Ok(StreamId::new(self.kind.as_str(), &id.to_string()))
     }

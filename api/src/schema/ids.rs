@@ -5,7 +5,7 @@ use super::codes::{BAD_USER_INPUT, coded};
 use async_graphql::{Error, ID};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use domain::{DeploymentId, FindingId, RunId};
+use domain::{DeploymentId, FindingId, RemediationId, RunId};
 use uuid::Uuid;
 
 /// A kind of thing that has a global id.
@@ -27,7 +27,7 @@ macro_rules! identified {
     )+};
 }
 
-identified!(DeploymentId = "Deployment", RunId = "Run", FindingId = "Finding");
+identified!(DeploymentId = "Deployment", RunId = "Run", FindingId = "Finding", RemediationId = "Remediation");
 
 /// The global id of a thing.
 pub fn global<I: Identified>(id: I) -> ID {

@@ -9,8 +9,10 @@ pub mod documents;
 mod filters;
 mod guard;
 pub mod ids;
+mod kept;
 mod mutation;
 mod query;
+mod remedies;
 mod scalars;
 mod subscription;
 mod types;
@@ -18,6 +20,7 @@ mod types;
 use crate::metrics::Metrics;
 use crate::options::ApiOptions;
 use async_graphql::{SDLExportOptions, Schema, SchemaBuilder};
+use documents::Documents;
 use mutation::Mutation;
 use query::Query;
 use std::sync::Arc;
@@ -29,7 +32,11 @@ pub(crate) use subscription::HealthWatch;
 pub type ApiSchema = Schema<Query, Mutation, Subscription>;
 
 /// The schema with its limits, without its data.
-pub(crate) fn builder(options: &ApiOptions, metrics: &Arc<Metrics>) -> SchemaBuilder<Query, Mutation, Subscription> {
+pub(crate) fn builder(
+    options: &ApiOptions,
+    documents: &Arc<Documents>,
+    metrics: &Arc<Metrics>,
+) -> SchemaBuilder<Query, Mutation, Subscription> {
     let limits = &options.limits;
     let builder = Schema::build(Query::default(), Mutation::default(), Subscription::default())
         .limit_depth(limits.depth)
@@ -37,13 +44,15 @@ pub(crate) fn builder(options: &ApiOptions, metrics: &Arc<Metrics>) -> SchemaBui
         // Fragments count as a level of their own here.
         .limit_recursive_depth(limits.depth * 2 + 2)
         .limit_directives(limits.directives)
-        .extension(documents::DocumentGates::new(options, Arc::clone(metrics)));
+        .extension(documents::DocumentGates::new(Arc::clone(documents), Arc::clone(metrics)));
     if options.introspection { builder } else { builder.disable_introspection().disable_suggestions() }
 }
 
 /// The schema's definition, sorted: what `api/schema.graphql` holds.
 pub fn sdl() -> String {
     let options = SDLExportOptions::new().sorted_fields().sorted_arguments().sorted_enum_items();
-    let schema = builder(&ApiOptions::default(), &Metrics::new(Vec::new())).finish();
+    let defaults = ApiOptions::default();
+    let documents = Arc::new(Documents::new(&defaults));
+    let schema = builder(&defaults, &documents, &Metrics::new(Vec::new())).finish();
     schema.sdl_with_options(options)
 }

@@ -2,13 +2,14 @@
 
 use super::codes::{BAD_USER_INPUT, coded};
 use super::context::{
-    FIRST, at_least, caller, connection, connection_by, list_cost, page_request, queries, query_error, tenant,
+    FIRST, at_least, connection, connection_by, list_cost, page_request, queries, query_error, tenant,
 };
 use super::filters::{
     CheckResultHistoryFilter, DailyFigureFilterInput, DeploymentFilterInput, FindingFilterInput, RunFilterInput,
     StreamInput,
 };
 use super::ids::{Identified, local, parse_global};
+use super::remedies::{Remedies, remediation};
 use super::scalars::PositionScalar;
 use super::types::{
     Check, CheckResult, DailyFigure, Deployment, Finding, HistoryEvent, Node, Outcome, Platform, Run, TotalOf, Totals,
@@ -18,7 +19,7 @@ use crate::catalogue::CheckCatalogue;
 use async_graphql::connection::{Connection, EmptyFields};
 use async_graphql::dataloader::DataLoader;
 use async_graphql::{Context, ID, MergedObject, Object, Result};
-use domain::{DeploymentId, FindingId, RunId, StreamVersion};
+use domain::{DeploymentId, FindingId, RemediationId, RunId, StreamVersion};
 use query_side::{CheckResultView, DeploymentLoader, FindingLoader, RunLoader};
 use std::sync::Arc;
 
@@ -27,7 +28,7 @@ const NODES_MAX: usize = 100;
 
 /// The queries.
 #[derive(MergedObject, Default)]
-pub struct Query(Things, Measurements, Workings);
+pub struct Query(Things, Measurements, Remedies, Workings);
 
 /// Deployments, runs and findings.
 #[derive(Default)]
@@ -68,7 +69,7 @@ impl Things {
         #[graphql(desc = "Wait until the views show this position.")] at_least: Option<PositionScalar>,
     ) -> Result<Option<Deployment>> {
         self::at_least(ctx, at_least).await?;
-        let found = queries(ctx)?.deployment_named(&name, tenant(ctx)?.as_deref()).await;
+        let found = queries(ctx)?.deployment_named(&name, Some(tenant(ctx)?.as_str())).await;
         Ok(found.map_err(|error| query_error(&error))?.map(|view| Deployment(Arc::new(view))))
     }
 
@@ -83,7 +84,7 @@ impl Things {
         #[graphql(desc = "Wait until the views show this position.")] at_least: Option<PositionScalar>,
     ) -> Result<Connection<String, Deployment, Totals>> {
         self::at_least(ctx, at_least).await?;
-        let filter = filter.into_filter(tenant(ctx)?);
+        let filter = filter.into_filter(Some(tenant(ctx)?.to_string()));
         let later = after.is_some();
         let page = queries(ctx)?.deployments(&filter, &page_request(first, after)).await;
         let page = page.map_err(|error| query_error(&error))?;
@@ -112,7 +113,7 @@ impl Things {
         #[graphql(desc = "Wait until the views show this position.")] at_least: Option<PositionScalar>,
     ) -> Result<Connection<String, Run, Totals>> {
         self::at_least(ctx, at_least).await?;
-        let filter = filter.into_filter(tenant(ctx)?)?;
+        let filter = filter.into_filter(Some(tenant(ctx)?.to_string()))?;
         let later = after.is_some();
         let page = queries(ctx)?.runs(&filter, &page_request(first, after)).await;
         let page = page.map_err(|error| query_error(&error))?;
@@ -141,7 +142,7 @@ impl Things {
         #[graphql(desc = "Wait until the views show this position.")] at_least: Option<PositionScalar>,
     ) -> Result<Connection<String, Finding, Totals>> {
         self::at_least(ctx, at_least).await?;
-        let filter = filter.into_filter(tenant(ctx)?)?;
+        let filter = filter.into_filter(Some(tenant(ctx)?.to_string()))?;
         let later = after.is_some();
         let page = queries(ctx)?.findings(&filter, &page_request(first, after)).await;
         let page = page.map_err(|error| query_error(&error))?;
@@ -262,6 +263,7 @@ async fn node(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
         DeploymentId::TYPE => deployment(ctx, uuid.into()).await?.map(Node::Deployment),
         RunId::TYPE => run(ctx, uuid.into()).await?.map(Node::Run),
         FindingId::TYPE => finding(ctx, uuid.into()).await?.map(Node::Finding),
+        RemediationId::TYPE => remediation(ctx, uuid.into()).await?.map(Node::Remediation),
         _ => None,
     })
 }
@@ -269,20 +271,20 @@ async fn node(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
 /// A deployment of the caller's.
 pub(super) async fn deployment(ctx: &Context<'_>, id: DeploymentId) -> Result<Option<Deployment>> {
     let found = ctx.data::<DataLoader<DeploymentLoader>>()?.load_one(id).await.map_err(|error| query_error(&error))?;
-    let tenant = &caller(ctx)?.tenant;
+    let tenant = tenant(ctx)?;
     Ok(found.filter(|view| view.tenant == tenant.as_str()).map(Deployment))
 }
 
 /// A run of the caller's.
 pub(super) async fn run(ctx: &Context<'_>, id: RunId) -> Result<Option<Run>> {
     let found = ctx.data::<DataLoader<RunLoader>>()?.load_one(id).await.map_err(|error| query_error(&error))?;
-    let tenant = &caller(ctx)?.tenant;
+    let tenant = tenant(ctx)?;
     Ok(found.filter(|view| view.tenant == tenant.as_str()).map(Run))
 }
 
 /// A finding of the caller's.
 pub(super) async fn finding(ctx: &Context<'_>, id: FindingId) -> Result<Option<Finding>> {
     let found = ctx.data::<DataLoader<FindingLoader>>()?.load_one(id).await.map_err(|error| query_error(&error))?;
-    let tenant = &caller(ctx)?.tenant;
+    let tenant = tenant(ctx)?;
     Ok(found.filter(|view| view.tenant == tenant.as_str()).map(Finding))
 }

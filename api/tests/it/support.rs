@@ -10,7 +10,7 @@ use domain::{Actor, CommandId, Decider, DeploymentId, FindingId, Metadata, Outco
 use event_store::{EventLog, LiveFeed, PostgresEventLog, PostgresLogOptions};
 use private_servers::testing::TestDatabase;
 use projections::Runner;
-use query_side::{Cache, Queries};
+use query_side::{Cache, CacheOptions, Queries, Watches};
 use serde_json::{Value, json};
 use sqlx::ConnectOptions;
 use sqlx::postgres::PgPoolOptions;
@@ -27,6 +27,10 @@ pub struct Api {
     pub bus: CommandBus,
     pub log: Arc<dyn EventLog>,
     pub http: reqwest::Client,
+    /// What it asks; with the answers that it keeps.
+    pub queries: Queries,
+    feed: Arc<LiveFeed>,
+    watches: Watches,
     cancel: CancellationToken,
     _database: Option<TestDatabase>,
 }
@@ -36,6 +40,18 @@ impl Drop for Api {
     fn drop(&mut self) {
         self.cancel.cancel();
     }
+}
+
+/// Serves on a free port until it is cancelled.
+async fn serve(parts: ApiParts) -> SocketAddr {
+    let ending = parts.cancel.clone();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = api::router(ApiState::new(parts));
+    tokio::spawn(async move {
+        axum::serve(listener, router).with_graceful_shutdown(async move { ending.cancelled().await }).await.unwrap();
+    });
+    address
 }
 
 struct Catalogue;
@@ -110,13 +126,14 @@ impl Api {
             PostgresEventLog::connect(pool.clone(), PostgresLogOptions::default()).await.unwrap();
         let feed = LiveFeed::start(Arc::clone(&log), cancel.clone());
         let runners = Runner::start_all(&pool, &feed, views, &projections::RunnerOptions::default(), &cancel);
-        let watches = runners.iter().map(|runner| (runner.name().to_owned(), runner.position())).collect();
-        let queries = Queries::new(asking, Cache::off()).with_log(Arc::clone(&log)).with_watches(watches);
+        let watches: Watches = runners.iter().map(|runner| (runner.name().to_owned(), runner.position())).collect();
+        let cache = Cache::start(CacheOptions::default(), asking.clone(), Arc::clone(&log), Arc::clone(&feed), &cancel);
+        let queries = Queries::new(asking, cache).with_log(Arc::clone(&log)).with_watches(watches.clone());
         let bus = CommandBus::new(Arc::clone(&log), BusOptions::default());
-        let state = ApiState::new(ApiParts {
+        let parts = ApiParts {
             bus: Arc::new(bus.clone()),
-            queries,
-            feed,
+            queries: queries.clone(),
+            feed: Arc::clone(&feed),
             health: Vec::new(),
             metrics: Vec::new(),
             catalogue: Arc::new(Catalogue),
@@ -124,19 +141,55 @@ impl Api {
             tenant: TenantId::default(),
             options,
             cancel: cancel.clone(),
-        });
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let ending = cancel.clone();
-        let router = api::router(state);
-        tokio::spawn(async move {
-            axum::serve(listener, router)
-                .with_graceful_shutdown(async move { ending.cancelled().await })
-                .await
-                .unwrap();
-        });
+        };
+        let address = serve(parts).await;
         let http = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().unwrap();
-        Self { address, bus, log, http, cancel, _database: database }
+        Self { address, bus, log, http, queries, feed, watches, cancel, _database: database }
+    }
+
+    /// Another API over the same data, for a tenant and with these queries.
+    pub async fn beside(&self, tenant: TenantId, queries: Queries) -> Self {
+        let cancel = self.cancel.child_token();
+        let parts = ApiParts {
+            bus: Arc::new(self.bus.clone()),
+            queries: queries.clone(),
+            feed: Arc::clone(&self.feed),
+            health: Vec::new(),
+            metrics: Vec::new(),
+            catalogue: Arc::new(Catalogue),
+            clock: Arc::new(SystemClock),
+            tenant,
+            options: ApiOptions::default(),
+            cancel: cancel.clone(),
+        };
+        Self {
+            address: serve(parts).await,
+            bus: self.bus.clone(),
+            log: Arc::clone(&self.log),
+            http: self.http.clone(),
+            queries,
+            feed: Arc::clone(&self.feed),
+            watches: self.watches.clone(),
+            cancel,
+            _database: None,
+        }
+    }
+
+    /// The same data without any cache.
+    pub fn uncached(&self) -> Queries {
+        Queries::new(self.queries.pool().clone(), Cache::off())
+            .with_log(Arc::clone(&self.log))
+            .with_watches(self.watches.clone())
+    }
+
+    /// Waits until every projection has what was written up to now.
+    pub async fn projected(&self) {
+        let head = self.head().await;
+        for (name, watch) in &self.watches {
+            let mut watch = watch.clone();
+            let reached = tokio::time::timeout(Duration::from_secs(20), watch.wait_for(|at| *at >= head)).await;
+            assert!(matches!(reached, Ok(Ok(_))), "{name} has not reached {head} within 20 s");
+        }
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -170,9 +223,12 @@ impl Api {
     }
 
     pub async fn send<D: Decider>(&self, id: Uuid, command: D::Command) -> Executed<D::Event> {
-        let actor = Actor::new("system:test").unwrap();
-        let metadata = Metadata::new(actor, TenantId::default(), CommandId(Uuid::now_v7()));
-        self.bus.execute::<D>(id, command, metadata).await.unwrap()
+        self.bus.execute::<D>(id, command, self.metadata()).await.unwrap()
+    }
+
+    /// Of a new command.
+    pub fn metadata(&self) -> Metadata {
+        Metadata::new(Actor::new("system:test").unwrap(), TenantId::default(), CommandId(Uuid::now_v7()))
     }
 
     pub async fn deployment(&self, name: &str) -> DeploymentId {

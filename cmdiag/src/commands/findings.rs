@@ -128,7 +128,7 @@ async fn change(platform: &Platform, text: &str, command: FindingCommand, said: 
 }
 
 /// The finding with this id, or the only one whose id begins so.
-async fn find(platform: &Platform, text: &str) -> Result<FindingView> {
+pub async fn find(platform: &Platform, text: &str) -> Result<FindingView> {
     if let Ok(id) = FindingId::from_str(text) {
         let found = platform.queries.finding(id).await?;
         return found.map(|finding| (*finding).clone()).ok_or_else(|| anyhow!("there is no finding {text}"));

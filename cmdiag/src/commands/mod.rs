@@ -1,14 +1,19 @@
 //! One file a command.
 
+pub mod actions;
 pub mod demo;
 pub mod deployment;
 pub mod diagnose;
 pub mod doctor;
+pub mod emergency_stop;
 pub mod findings;
 pub mod history;
 pub mod lab;
 pub mod migrate;
 pub mod packs;
+pub mod policy;
+pub mod remediate;
+pub mod remediations;
 pub mod runs;
 pub mod serve;
 

@@ -1,8 +1,8 @@
 //! `view_check_results`: what each check of each run gave.
 
 use crate::decoded::Decoded;
-use crate::projection::{ApplyError, Pending, Projection};
-use crate::table::{Existing, Weighed, clean, clean_json, columns, pending};
+use crate::single::{Added, AddedView};
+use crate::table::{Existing, Weighed, clean, clean_json, columns};
 use chrono::{DateTime, Utc};
 use domain::DeploymentId;
 use domain::any_event::{AnyEvent, DIAGNOSTIC_RUN};
@@ -10,69 +10,16 @@ use domain::diagnostic_run::{CheckResult, RunEvent};
 use event_store::RecordedEvent;
 use futures::future::BoxFuture;
 use sqlx::PgConnection;
-use std::sync::Arc;
 use uuid::Uuid;
 
 const VERSION: i32 = 1;
 
 /// The projection. It remembers nothing of the database: a result is recorded once and never changes.
-#[derive(Default)]
-pub struct CheckResults {
-    rows: Vec<ResultRow>,
-}
-
-impl Projection for CheckResults {
-    fn name(&self) -> &'static str {
-        "check_results"
-    }
-
-    fn version(&self) -> i32 {
-        VERSION
-    }
-
-    fn tables(&self) -> &'static [&'static str] {
-        &["view_check_results"]
-    }
-
-    fn wants(&self) -> fn(&RecordedEvent) -> bool {
-        wants
-    }
-
-    fn fold<'a>(
-        &'a mut self,
-        events: &'a [Arc<Decoded>],
-        db: &'a mut PgConnection,
-    ) -> BoxFuture<'a, Result<(), ApplyError>> {
-        Box::pin(async move {
-            let _ = db;
-            self.rows.extend(rows(events));
-            Ok(())
-        })
-    }
-
-    fn pending(&self) -> Pending {
-        pending(self.rows.iter())
-    }
-
-    fn write<'a>(&'a mut self, db: &'a mut PgConnection) -> BoxFuture<'a, Result<(), sqlx::Error>> {
-        Box::pin(async move {
-            let rows = std::mem::take(&mut self.rows);
-            save_rows(db, &rows.iter().collect::<Vec<_>>()).await
-        })
-    }
-
-    fn forget(&mut self) {
-        self.rows.clear();
-    }
-}
-
-fn wants(event: &RecordedEvent) -> bool {
-    &*event.stream.aggregate_type == DIAGNOSTIC_RUN && event.event_type == "ChecksCompleted"
-}
+pub type CheckResults = AddedView<ResultTable>;
 
 /// One row of `view_check_results`.
 #[derive(Debug, Clone, PartialEq)]
-struct ResultRow {
+pub struct ResultRow {
     run_id: Uuid,
     check_code: String,
     component: String,
@@ -118,14 +65,31 @@ impl Weighed for ResultRow {
     }
 }
 
-fn rows(events: &[Arc<Decoded>]) -> Vec<ResultRow> {
-    let mut rows = Vec::new();
-    for event in events {
-        if let AnyEvent::Run(RunEvent::ChecksCompleted { deployment, results, at, .. }) = &event.event {
-            rows.extend(results.iter().map(|result| ResultRow::new(event, *deployment, result, *at)));
+/// The table.
+pub struct ResultTable;
+
+impl Added for ResultTable {
+    type Row = ResultRow;
+    const PROJECTION: &'static str = "check_results";
+    const VERSION: i32 = VERSION;
+    const TABLE: &'static str = "view_check_results";
+
+    fn wants(event: &RecordedEvent) -> bool {
+        &*event.stream.aggregate_type == DIAGNOSTIC_RUN && event.event_type == "ChecksCompleted"
+    }
+
+    fn rows(event: &Decoded) -> Vec<ResultRow> {
+        match &event.event {
+            AnyEvent::Run(RunEvent::ChecksCompleted { deployment, results, at, .. }) => {
+                results.iter().map(|result| ResultRow::new(event, *deployment, result, *at)).collect()
+            }
+            _ => Vec::new(),
         }
     }
-    rows
+
+    fn save<'a>(db: &'a mut PgConnection, rows: &'a [&'a ResultRow]) -> BoxFuture<'a, Result<(), sqlx::Error>> {
+        Box::pin(save_rows(db, rows))
+    }
 }
 
 // No ON CONFLICT: the run records each check once, and a second row of it would be a defect that must not pass unseen.
@@ -153,7 +117,8 @@ columns! {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{at, deployment, log, result, run};
-    use super::rows;
+    use super::ResultTable;
+    use crate::single::Added as _;
     use domain::diagnostic_run::RunEvent;
     use domain::{AnyEvent, Outcome};
 
@@ -161,7 +126,8 @@ mod tests {
     fn each_result_is_a_row_and_an_unknown_one_keeps_its_cause() {
         let results = vec![result("A", Outcome::Ok), result("B", Outcome::Unknown)];
         let batch = RunEvent::ChecksCompleted { deployment: deployment(), results, done: 2, planned: 2, at: at(3) };
-        let rows = rows(&log(run().0, [AnyEvent::Run(batch), AnyEvent::Run(RunEvent::RunStarted { at: at(4) })]));
+        let events = log(run().0, [AnyEvent::Run(batch), AnyEvent::Run(RunEvent::RunStarted { at: at(4) })]);
+        let rows: Vec<_> = events.iter().flat_map(|event| ResultTable::rows(event)).collect();
         let seen: Vec<_> = rows.iter().map(|row| (row.check_code.as_str(), row.outcome)).collect();
         assert_eq!(seen, [("A", "ok"), ("B", "unknown")]);
         assert_eq!((rows[0].unknown_cause.as_deref(), rows[1].unknown_cause.as_deref()), (None, Some("no route")));

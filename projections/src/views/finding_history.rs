@@ -1,8 +1,8 @@
 //! `view_finding_history`: each finding's life, event by event.
 
 use crate::decoded::Decoded;
-use crate::projection::{ApplyError, Pending, Projection};
-use crate::table::{Existing, Weighed, clean_json, columns, pending};
+use crate::single::{Added, AddedView};
+use crate::table::{Existing, Weighed, clean_json, columns};
 use chrono::{DateTime, Utc};
 use domain::any_event::{AnyEvent, FINDING};
 use domain::finding::{FindingEvent, Sighting};
@@ -10,69 +10,16 @@ use event_store::RecordedEvent;
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
-use std::sync::Arc;
 use uuid::Uuid;
 
 const VERSION: i32 = 1;
 
 /// The projection. It remembers nothing of the database: history is only added to.
-#[derive(Default)]
-pub struct FindingHistory {
-    rows: Vec<HistoryRow>,
-}
-
-impl Projection for FindingHistory {
-    fn name(&self) -> &'static str {
-        "finding_history"
-    }
-
-    fn version(&self) -> i32 {
-        VERSION
-    }
-
-    fn tables(&self) -> &'static [&'static str] {
-        &["view_finding_history"]
-    }
-
-    fn wants(&self) -> fn(&RecordedEvent) -> bool {
-        wants
-    }
-
-    fn fold<'a>(
-        &'a mut self,
-        events: &'a [Arc<Decoded>],
-        db: &'a mut PgConnection,
-    ) -> BoxFuture<'a, Result<(), ApplyError>> {
-        Box::pin(async move {
-            let _ = db;
-            self.rows.extend(events.iter().filter_map(|event| HistoryRow::new(event)));
-            Ok(())
-        })
-    }
-
-    fn pending(&self) -> Pending {
-        pending(self.rows.iter())
-    }
-
-    fn write<'a>(&'a mut self, db: &'a mut PgConnection) -> BoxFuture<'a, Result<(), sqlx::Error>> {
-        Box::pin(async move {
-            let rows = std::mem::take(&mut self.rows);
-            save_rows(db, &rows.iter().collect::<Vec<_>>()).await
-        })
-    }
-
-    fn forget(&mut self) {
-        self.rows.clear();
-    }
-}
-
-fn wants(event: &RecordedEvent) -> bool {
-    &*event.stream.aggregate_type == FINDING
-}
+pub type FindingHistory = AddedView<HistoryTable>;
 
 /// One row of `view_finding_history`.
 #[derive(Debug, Clone, PartialEq)]
-struct HistoryRow {
+pub struct HistoryRow {
     finding_id: Uuid,
     version: i64,
     position: i64,
@@ -103,6 +50,28 @@ impl HistoryRow {
 impl Weighed for HistoryRow {
     fn bytes(&self) -> usize {
         size_of::<Self>() + 64 + self.detail.len()
+    }
+}
+
+/// The table.
+pub struct HistoryTable;
+
+impl Added for HistoryTable {
+    type Row = HistoryRow;
+    const PROJECTION: &'static str = "finding_history";
+    const VERSION: i32 = VERSION;
+    const TABLE: &'static str = "view_finding_history";
+
+    fn wants(event: &RecordedEvent) -> bool {
+        &*event.stream.aggregate_type == FINDING
+    }
+
+    fn rows(event: &Decoded) -> Vec<HistoryRow> {
+        HistoryRow::new(event).into_iter().collect()
+    }
+
+    fn save<'a>(db: &'a mut PgConnection, rows: &'a [&'a HistoryRow]) -> BoxFuture<'a, Result<(), sqlx::Error>> {
+        Box::pin(save_rows(db, rows))
     }
 }
 

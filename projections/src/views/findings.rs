@@ -1,9 +1,8 @@
 //! `view_findings`: what is wrong, since when, and who looks after it.
 
-use super::{ROWS_REMEMBERED, begun};
 use crate::decoded::Decoded;
-use crate::projection::{ApplyError, Pending, Projection};
-use crate::rows::Rows;
+use crate::projection::ApplyError;
+use crate::single::{Folded, FoldedView};
 use crate::table::{Existing, Loading, Table, Weighed, clean, clean_json, columns, select_list};
 use chrono::{DateTime, Utc};
 use domain::RunId;
@@ -12,71 +11,13 @@ use domain::finding::{FindingEvent, Fingerprint, Sighting};
 use event_store::RecordedEvent;
 use futures::future::BoxFuture;
 use sqlx::PgConnection;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 use uuid::Uuid;
 
 const VERSION: i32 = 1;
 
 /// The projection.
-pub struct Findings {
-    rows: Rows<FindingTable>,
-}
-
-impl Default for Findings {
-    fn default() -> Self {
-        Self { rows: Rows::new(ROWS_REMEMBERED) }
-    }
-}
-
-impl Projection for Findings {
-    fn name(&self) -> &'static str {
-        "findings"
-    }
-
-    fn version(&self) -> i32 {
-        VERSION
-    }
-
-    fn tables(&self) -> &'static [&'static str] {
-        &["view_findings"]
-    }
-
-    fn wants(&self) -> fn(&RecordedEvent) -> bool {
-        wants
-    }
-
-    fn fold<'a>(
-        &'a mut self,
-        events: &'a [Arc<Decoded>],
-        db: &'a mut PgConnection,
-    ) -> BoxFuture<'a, Result<(), ApplyError>> {
-        Box::pin(async move {
-            self.rows.fetch(db, events.iter().map(|event| event.id), &begun(events)).await?;
-            for event in events {
-                if let AnyEvent::Finding(finding) = &event.event {
-                    fold(self.rows.change(event.id), finding, event)?;
-                }
-            }
-            Ok(())
-        })
-    }
-
-    fn pending(&self) -> Pending {
-        self.rows.pending()
-    }
-
-    fn write<'a>(&'a mut self, db: &'a mut PgConnection) -> BoxFuture<'a, Result<(), sqlx::Error>> {
-        Box::pin(self.rows.write(db))
-    }
-
-    fn forget(&mut self) {
-        self.rows.forget();
-    }
-}
-
-fn wants(event: &RecordedEvent) -> bool {
-    &*event.stream.aggregate_type == FINDING
-}
+pub type Findings = FoldedView<FindingTable>;
 
 /// One row of `view_findings`.
 #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
@@ -304,6 +245,22 @@ impl Table for FindingTable {
 
     fn save<'a>(db: &'a mut PgConnection, rows: &'a [&'a FindingRow]) -> BoxFuture<'a, Result<(), sqlx::Error>> {
         Box::pin(save_rows(db, rows))
+    }
+}
+
+impl Folded for FindingTable {
+    const PROJECTION: &'static str = "findings";
+    const VERSION: i32 = VERSION;
+
+    fn wants(event: &RecordedEvent) -> bool {
+        &*event.stream.aggregate_type == FINDING
+    }
+
+    fn fold(row: &mut Option<FindingRow>, event: &Decoded) -> Result<(), ApplyError> {
+        match &event.event {
+            AnyEvent::Finding(finding) => fold(row, finding, event),
+            _ => Ok(()),
+        }
     }
 }
 

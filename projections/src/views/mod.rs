@@ -3,15 +3,14 @@
 pub mod check_results;
 pub mod daily_figures;
 pub mod deployments;
+pub mod emergency_stops;
 pub mod finding_history;
 pub mod findings;
+pub mod policies;
+pub mod remediations;
 pub mod runs;
 
-use crate::decoded::Decoded;
 use crate::projection::Projection;
-use std::collections::HashSet;
-use std::sync::Arc;
-use uuid::Uuid;
 
 /// Every projection, alphabetical.
 pub fn all() -> Vec<Box<dyn Projection>> {
@@ -19,19 +18,18 @@ pub fn all() -> Vec<Box<dyn Projection>> {
         Box::new(check_results::CheckResults::default()),
         Box::new(daily_figures::DailyFigures::default()),
         Box::new(deployments::Deployments::default()),
+        Box::new(emergency_stops::EmergencyStops::default()),
         Box::new(finding_history::FindingHistory::default()),
         Box::new(findings::Findings::default()),
+        Box::new(policies::Policies::default()),
+        Box::new(remediations::Remediations::default()),
         Box::new(runs::Runs::default()),
     ]
 }
 
-/// How many rows a projection remembers: a few tens of megabytes at the most.
-pub(crate) const ROWS_REMEMBERED: usize = 20_000;
-
-/// The aggregates whose first event is among these: they can have no row yet.
-pub(crate) fn begun(events: &[Arc<Decoded>]) -> HashSet<Uuid> {
-    events.iter().filter(|event| event.version.0 == 1).map(|event| event.id).collect()
-}
+/// How much of its rows a projection remembers of one table.
+pub(crate) use crate::single::REMEMBERED_BYTES as ROWS_REMEMBERED;
+pub(crate) use crate::single::begun;
 
 #[cfg(test)]
 pub(crate) mod testing;

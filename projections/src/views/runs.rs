@@ -1,9 +1,8 @@
 //! `view_runs`: each run and its progress.
 
-use super::{ROWS_REMEMBERED, begun};
 use crate::decoded::Decoded;
-use crate::projection::{ApplyError, Pending, Projection};
-use crate::rows::Rows;
+use crate::projection::ApplyError;
+use crate::single::{Folded, FoldedView};
 use crate::table::{Existing, Loading, Table, Weighed, clean, columns, select_list};
 use chrono::{DateTime, Utc};
 use domain::any_event::{AnyEvent, DIAGNOSTIC_RUN};
@@ -12,71 +11,13 @@ use domain::{DeploymentId, Outcome};
 use event_store::RecordedEvent;
 use futures::future::BoxFuture;
 use sqlx::PgConnection;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 use uuid::Uuid;
 
 const VERSION: i32 = 1;
 
 /// The projection.
-pub struct Runs {
-    rows: Rows<RunTable>,
-}
-
-impl Default for Runs {
-    fn default() -> Self {
-        Self { rows: Rows::new(ROWS_REMEMBERED) }
-    }
-}
-
-impl Projection for Runs {
-    fn name(&self) -> &'static str {
-        "runs"
-    }
-
-    fn version(&self) -> i32 {
-        VERSION
-    }
-
-    fn tables(&self) -> &'static [&'static str] {
-        &["view_runs"]
-    }
-
-    fn wants(&self) -> fn(&RecordedEvent) -> bool {
-        wants
-    }
-
-    fn fold<'a>(
-        &'a mut self,
-        events: &'a [Arc<Decoded>],
-        db: &'a mut PgConnection,
-    ) -> BoxFuture<'a, Result<(), ApplyError>> {
-        Box::pin(async move {
-            self.rows.fetch(db, events.iter().map(|event| event.id), &begun(events)).await?;
-            for event in events {
-                if let AnyEvent::Run(run) = &event.event {
-                    fold(self.rows.change(event.id), run, event)?;
-                }
-            }
-            Ok(())
-        })
-    }
-
-    fn pending(&self) -> Pending {
-        self.rows.pending()
-    }
-
-    fn write<'a>(&'a mut self, db: &'a mut PgConnection) -> BoxFuture<'a, Result<(), sqlx::Error>> {
-        Box::pin(self.rows.write(db))
-    }
-
-    fn forget(&mut self) {
-        self.rows.forget();
-    }
-}
-
-fn wants(event: &RecordedEvent) -> bool {
-    &*event.stream.aggregate_type == DIAGNOSTIC_RUN
-}
+pub type Runs = FoldedView<RunTable>;
 
 /// One row of `view_runs`.
 #[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
@@ -258,6 +199,22 @@ impl Table for RunTable {
 
     fn save<'a>(db: &'a mut PgConnection, rows: &'a [&'a RunRow]) -> BoxFuture<'a, Result<(), sqlx::Error>> {
         Box::pin(save_rows(db, rows))
+    }
+}
+
+impl Folded for RunTable {
+    const PROJECTION: &'static str = "runs";
+    const VERSION: i32 = VERSION;
+
+    fn wants(event: &RecordedEvent) -> bool {
+        &*event.stream.aggregate_type == DIAGNOSTIC_RUN
+    }
+
+    fn fold(row: &mut Option<RunRow>, event: &Decoded) -> Result<(), ApplyError> {
+        match &event.event {
+            AnyEvent::Run(run) => fold(row, run, event),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -2,8 +2,10 @@
 
 use crate::support::{Running, assert_same, quick, replayed, story};
 use private_servers::testing::TestDatabase;
+use projections::single::FoldedView;
 use projections::testing::{MemoryLog, dump};
-use projections::{Pending, ReplayOptions, RunnerOptions, replay};
+use projections::views::{findings::FindingTable, runs::RunTable};
+use projections::{Projection, ReplayOptions, RunnerOptions, replay};
 use proptest::prelude::*;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -54,13 +56,39 @@ async fn in_parts(seed: u64, parts: &[usize]) {
         log.push(told.by_ref().take(*part));
         let options = ReplayOptions {
             block_events: 1 + part * (index + 1) % 97,
-            pending_max: Pending { rows: 1 + part % 40, bytes: 1 << 20 },
+            // A few rows of each of the views.
+            pending_bytes: (1 + part % 40) * 6_000,
             from_start: index == 0,
             ..ReplayOptions::default()
         };
         replay(&pool, log.clone(), projections::all(), &options).await.unwrap();
     }
     assert_same(&dump(&pool).await.unwrap(), &replayed(&events).await);
+}
+
+/// Rows are forgotten and read again all the time, of a log that sees its findings again and again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_short_memory_gives_the_same() {
+    let events = story(4, 3_000);
+    let database = TestDatabase::migrated().await;
+    let pool = database.pool().await;
+    let log = MemoryLog::new();
+    log.push(events.clone());
+    for bytes in [0, 3_000, 40_000] {
+        let views: Vec<Box<dyn Projection>> = vec![
+            Box::new(FoldedView::<FindingTable>::remembering(bytes)),
+            Box::new(FoldedView::<RunTable>::remembering(bytes)),
+        ];
+        let options = ReplayOptions { block_events: 50, pending_bytes: 2 * bytes, ..ReplayOptions::default() };
+        replay(&pool, log.clone(), views, &options).await.unwrap();
+        let expected = replayed(&events).await;
+        for table in ["view_findings", "view_runs"] {
+            let of = |dump: &[(String, Vec<String>)]| dump.iter().find(|(name, _)| name.ends_with(table)).cloned();
+            let given = dump(&pool).await.unwrap();
+            assert!(of(&given).is_some_and(|(_, lines)| !lines.is_empty()));
+            assert_eq!(of(&given), of(&expected), "{bytes} bytes");
+        }
+    }
 }
 
 proptest! {

@@ -1,9 +1,11 @@
 //! What is known to be newer: the position of the newest event that changed each thing.
 
+use super::homes::Homes;
+use super::topic::{CLASSES, Topic};
+use domain::Position;
 use domain::any_event::{AnyEvent, DEPLOYMENT, DIAGNOSTIC_RUN, FINDING};
 use domain::diagnostic_run::RunEvent;
 use domain::finding::FindingEvent;
-use domain::{DeploymentId, Position};
 use event_store::{EventLog, LiveFeed, LogError, RecordedEvent};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,53 +14,35 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// What a cached row is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// A deployment.
-    Deployment,
-    /// A run.
-    Run,
-    /// A finding.
-    Finding,
-}
-
-impl Kind {
-    /// As in the keys of the shared cache.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Deployment => "deployment",
-            Self::Run => "run",
-            Self::Finding => "finding",
-        }
-    }
-}
-
 /// How far the feed has been followed; `None` while it is not.
 type Followed = Option<Position>;
 
-/// The newest events by what they changed, bounded: what has been forgotten is covered by a floor per kind.
+/// The newest events by what they changed, bounded: what has been forgotten is covered by a floor per class of topics.
 pub(super) struct Freshness {
     newest: Mutex<Newest>,
     followed: watch::Sender<Followed>,
 }
 
 struct Newest {
-    by_key: HashMap<(Kind, Uuid), Position>,
+    by_topic: HashMap<Topic, Position>,
     /// In the order of their positions, with entries that a newer event has overtaken.
-    oldest_first: VecDeque<((Kind, Uuid), Position)>,
-    /// Of everything not in `by_key`: nothing is known to have changed after this.
-    floors: HashMap<Kind, Position>,
+    oldest_first: VecDeque<(Topic, Position)>,
+    /// Of everything not in `by_topic`: nothing is known to have changed after this. For the lists of everything, which
+    /// are one topic each, this is all there is.
+    floors: [Position; CLASSES],
+    homes: Homes,
     capacity: usize,
 }
 
 impl Freshness {
     pub(super) fn new(capacity: usize) -> Self {
+        let capacity = capacity.max(1);
         let newest = Newest {
-            by_key: HashMap::new(),
+            by_topic: HashMap::new(),
             oldest_first: VecDeque::new(),
-            floors: HashMap::new(),
-            capacity: capacity.max(1),
+            floors: [Position::START; CLASSES],
+            homes: Homes::new(capacity),
+            capacity,
         };
         Self { newest: Mutex::new(newest), followed: watch::Sender::new(None) }
     }
@@ -67,12 +51,15 @@ impl Freshness {
         self.followed.borrow().is_some()
     }
 
-    /// Whether a row as of a position is still true as far as is known.
-    pub(super) fn is_current(&self, kind: Kind, id: Uuid, as_of: Position) -> bool {
+    /// How far the feed has been followed; none while it is not.
+    pub(super) fn followed(&self) -> Option<Position> {
+        *self.followed.borrow()
+    }
+
+    /// Whether what rests on these topics and was read at a position is still true as far as is known.
+    pub(super) fn are_current(&self, topics: &[Topic], as_of: Position) -> bool {
         let newest = self.lock();
-        let floor = newest.floors.get(&kind).copied().unwrap_or_default();
-        let changed = newest.by_key.get(&(kind, id)).copied().unwrap_or_default();
-        as_of >= floor.max(changed)
+        topics.iter().all(|topic| as_of >= newest.of(*topic))
     }
 
     /// Waits until the feed has been followed as far as the position. While it is not followed nothing is served, so
@@ -96,11 +83,12 @@ impl Freshness {
     }
 
     fn start_at(&self, position: Position) {
-        let mut newest = self.lock();
-        for kind in [Kind::Deployment, Kind::Run, Kind::Finding] {
-            newest.raise(kind, position);
+        {
+            let mut newest = self.lock();
+            for floor in &mut newest.floors {
+                *floor = (*floor).max(position);
+            }
         }
-        drop(newest);
         self.followed.send_replace(Some(position));
     }
 
@@ -115,51 +103,107 @@ impl Freshness {
 }
 
 impl Newest {
+    /// The newest event that may have changed a topic.
+    fn of(&self, topic: Topic) -> Position {
+        let floor = self.floors[topic.class()];
+        if topic.is_everything() {
+            floor
+        } else {
+            self.by_topic.get(&topic).map_or(floor, |changed| floor.max(*changed))
+        }
+    }
+
     fn take(&mut self, event: &RecordedEvent) {
         let at = event.position;
         let Ok(id) = Uuid::parse_str(&event.stream.aggregate_id) else { return };
         match &*event.stream.aggregate_type {
-            DEPLOYMENT => self.set(Kind::Deployment, id, at),
-            DIAGNOSTIC_RUN => {
-                self.set(Kind::Run, id, at);
-                // These four also change the deployment's last run and with it its health.
-                if matches!(&*event.event_type, "RunCompleted" | "RunCancelled" | "RunTimedOut" | "RunFailed") {
-                    self.of_deployment(deployment_of(event), at);
-                }
-            }
-            FINDING => {
-                self.set(Kind::Finding, id, at);
-                if changes_health(&event.event_type) {
-                    self.of_deployment(deployment_of(event), at);
-                }
-            }
+            DEPLOYMENT => self.of_deployment(Some(id), at),
+            DIAGNOSTIC_RUN => self.take_run(id, event),
+            FINDING => self.take_finding(id, event),
             _ => {}
         }
     }
 
-    /// An event that does not name its deployment may have changed any.
-    fn of_deployment(&mut self, deployment: Option<DeploymentId>, at: Position) {
-        match deployment {
-            Some(id) => self.set(Kind::Deployment, id.0, at),
-            None => self.raise(Kind::Deployment, at),
+    fn take_run(&mut self, id: Uuid, event: &RecordedEvent) {
+        let at = event.position;
+        let home = match self.homes.of(id) {
+            Some(home) => Some(home),
+            None => self.homes.learn(id, event.decode().ok().as_ref().and_then(deployment_of)),
+        };
+        self.set(Topic::Run(id), at);
+        self.raise(Topic::Runs, at);
+        self.set_or_raise(home.map(Topic::RunsOf), Topic::RunsOf(Uuid::nil()), at);
+        // These four also change the deployment's last run and with it its health.
+        if matches!(&*event.event_type, "RunCompleted" | "RunCancelled" | "RunTimedOut" | "RunFailed") {
+            self.of_deployment(home, at);
         }
     }
 
-    fn set(&mut self, kind: Kind, id: Uuid, at: Position) {
-        self.by_key.insert((kind, id), at);
-        self.oldest_first.push_back(((kind, id), at));
+    fn take_finding(&mut self, id: Uuid, event: &RecordedEvent) {
+        let at = event.position;
+        let decoded = event.decode().ok();
+        let home = match self.homes.of(id) {
+            Some(home) => Some(home),
+            None => self.homes.learn(id, decoded.as_ref().and_then(deployment_of)),
+        };
+        self.set(Topic::Finding(id), at);
+        self.raise(Topic::Findings, at);
+        self.set_or_raise(home.map(Topic::FindingsOf), Topic::FindingsOf(Uuid::nil()), at);
+        match &decoded {
+            Some(AnyEvent::Finding(finding)) => {
+                if let Some(run) = seen_by(finding) {
+                    self.set(Topic::SeenBy(run), at);
+                }
+            }
+            // What can not be read may have been seen by any run.
+            _ => self.raise(Topic::SeenBy(Uuid::nil()), at),
+        }
+        if changes_health(&event.event_type) {
+            self.of_deployment(home, at);
+        }
+    }
+
+    /// An event that does not name its deployment may have changed any.
+    fn of_deployment(&mut self, deployment: Option<Uuid>, at: Position) {
+        self.raise(Topic::Deployments, at);
+        self.set_or_raise(deployment.map(Topic::Deployment), Topic::Deployment(Uuid::nil()), at);
+    }
+
+    /// One topic, or all of its class where it is not known which.
+    fn set_or_raise(&mut self, topic: Option<Topic>, class: Topic, at: Position) {
+        match topic {
+            Some(topic) => self.set(topic, at),
+            None => self.raise(class, at),
+        }
+    }
+
+    fn set(&mut self, topic: Topic, at: Position) {
+        self.by_topic.insert(topic, at);
+        self.oldest_first.push_back((topic, at));
         while self.oldest_first.len() > self.capacity {
-            let Some((key, at)) = self.oldest_first.pop_front() else { return };
-            if self.by_key.get(&key) == Some(&at) {
-                self.by_key.remove(&key);
-                self.raise(key.0, at);
+            let Some((topic, at)) = self.oldest_first.pop_front() else { return };
+            if self.by_topic.get(&topic) == Some(&at) {
+                self.by_topic.remove(&topic);
+                self.raise(topic, at);
             }
         }
     }
 
-    fn raise(&mut self, kind: Kind, at: Position) {
-        let floor = self.floors.entry(kind).or_default();
+    /// All topics of this one's class may have changed.
+    fn raise(&mut self, topic: Topic, at: Position) {
+        let floor = &mut self.floors[topic.class()];
         *floor = (*floor).max(at);
+    }
+}
+
+/// The run that saw the finding, where the event is a bad sighting.
+fn seen_by(finding: &FindingEvent) -> Option<Uuid> {
+    match finding {
+        FindingEvent::FindingSuspected { sighting, .. }
+        | FindingEvent::FindingOpened { sighting, .. }
+        | FindingEvent::FindingSeenAgain { sighting, .. }
+        | FindingEvent::FindingRegressed { sighting, .. } => Some(sighting.run.0),
+        _ => None,
     }
 }
 
@@ -176,15 +220,19 @@ fn changes_health(event_type: &str) -> bool {
     )
 }
 
-fn deployment_of(event: &RecordedEvent) -> Option<DeploymentId> {
-    match event.decode().ok()? {
+fn deployment_of(event: &AnyEvent) -> Option<Uuid> {
+    match event {
         AnyEvent::Run(
-            RunEvent::RunCompleted { deployment, .. }
+            RunEvent::RunRequested { deployment, .. }
+            | RunEvent::ChecksCompleted { deployment, .. }
+            | RunEvent::RunCompleted { deployment, .. }
             | RunEvent::RunCancelled { deployment, .. }
             | RunEvent::RunTimedOut { deployment, .. }
             | RunEvent::RunFailed { deployment, .. },
-        ) => Some(deployment),
-        AnyEvent::Finding(FindingEvent::FindingOpened { fingerprint, .. }) => Some(fingerprint.deployment),
+        ) => Some(deployment.0),
+        AnyEvent::Finding(
+            FindingEvent::FindingSuspected { fingerprint, .. } | FindingEvent::FindingOpened { fingerprint, .. },
+        ) => Some(fingerprint.deployment.0),
         _ => None,
     }
 }
@@ -239,16 +287,19 @@ mod tests {
         let freshness = Freshness::new(2);
         let ids: Vec<Uuid> = (1..=3).map(Uuid::from_u128).collect();
         for (index, id) in ids.iter().enumerate() {
-            freshness.lock().set(Kind::Run, *id, Position(10 + index as i64));
+            freshness.lock().set(Topic::Run(*id), Position(10 + index as i64));
         }
+        let is_current = |topic, at| freshness.are_current(&[topic], Position(at));
         // The first was forgotten: a row of it must be as of at least its event, and so must any unknown one.
-        assert!(!freshness.is_current(Kind::Run, ids[0], Position(9)));
-        assert!(!freshness.is_current(Kind::Run, Uuid::from_u128(99), Position(9)));
-        assert!(freshness.is_current(Kind::Run, ids[0], Position(10)));
-        assert!(!freshness.is_current(Kind::Run, ids[2], Position(11)));
-        assert!(freshness.is_current(Kind::Run, ids[2], Position(12)));
-        // Other kinds are not touched.
-        assert!(freshness.is_current(Kind::Finding, ids[0], Position(0)));
+        assert!(!is_current(Topic::Run(ids[0]), 9));
+        assert!(!is_current(Topic::Run(Uuid::from_u128(99)), 9));
+        assert!(is_current(Topic::Run(ids[0]), 10));
+        assert!(!is_current(Topic::Run(ids[2]), 11));
+        assert!(is_current(Topic::Run(ids[2]), 12));
+        // Other classes are not touched.
+        assert!(is_current(Topic::Finding(ids[0]), 0));
+        // One topic that is no longer true is enough.
+        assert!(!freshness.are_current(&[Topic::Finding(ids[0]), Topic::Run(ids[2])], Position(11)));
     }
 
     #[test]
@@ -257,7 +308,8 @@ mod tests {
         assert!(!freshness.is_following());
         freshness.start_at(Position(100));
         assert!(freshness.is_following());
-        assert!(!freshness.is_current(Kind::Deployment, Uuid::nil(), Position(99)));
-        assert!(freshness.is_current(Kind::Deployment, Uuid::nil(), Position(100)));
+        assert!(!freshness.are_current(&[Topic::Deployment(Uuid::nil())], Position(99)));
+        assert!(!freshness.are_current(&[Topic::Findings], Position(99)));
+        assert!(freshness.are_current(&[Topic::Deployment(Uuid::nil()), Topic::Findings], Position(100)));
     }
 }

@@ -2,19 +2,27 @@
 //!
 //! A cached row carries the position that its view had come to when it was read. It is served only while no event that
 //! could have changed it is known to be newer ([`freshness`]), so a cache needs no invalidation message and may be
-//! lost, evicted or down at any time: then the database is asked.
+//! lost, evicted or down at any time: then the database is asked. Whole answers of the API are kept by the same rule
+//! ([`answers`]), each with all that it rests on ([`reads`]).
 
+pub mod answers;
+mod feed_view;
 mod freshness;
+mod homes;
+pub mod reads;
 mod shared;
+mod topic;
 
-pub use freshness::Kind;
+pub use topic::{Kind, Topic};
 
 use crate::views::deployments::DeploymentView;
 use crate::views::findings::FindingView;
 use crate::views::runs::RunView;
+use answers::{Answers, AnswersOptions};
 use chrono::{DateTime, Utc};
 use domain::Position;
 use event_store::{EventLog, LiveFeed};
+use feed_view::FeedView;
 use freshness::Freshness;
 use moka::future::Cache as LocalCache;
 use serde::Serialize;
@@ -36,7 +44,8 @@ pub struct CacheOptions {
     pub local_bytes: u64,
     /// How long a row is kept.
     pub time_to_live: Duration,
-    /// How many newest events are remembered by what they changed; what is forgotten is read from the database.
+    /// How many newest changes are remembered by what they changed, a few an event; what is forgotten is read from the
+    /// database.
     pub remembered: usize,
     /// The Redis, where there is one.
     pub redis_url: Option<String>,
@@ -46,6 +55,8 @@ pub struct CacheOptions {
     pub redis_pause: Duration,
     /// The clock, for rows that change by time alone.
     pub now: fn() -> DateTime<Utc>,
+    /// Whole answers of the API.
+    pub answers: AnswersOptions,
 }
 
 impl Default for CacheOptions {
@@ -53,11 +64,12 @@ impl Default for CacheOptions {
         Self {
             local_bytes: 32 << 20,
             time_to_live: Duration::from_mins(1),
-            remembered: 50_000,
+            remembered: 150_000,
             redis_url: None,
             redis_timeout: Duration::from_millis(5),
             redis_pause: Duration::from_secs(1),
             now: Utc::now,
+            answers: AnswersOptions::default(),
         }
     }
 }
@@ -134,7 +146,8 @@ struct Entry {
 struct Inner {
     local: LocalCache<(Kind, Uuid), Entry>,
     shared: Option<SharedCache>,
-    freshness: Arc<Freshness>,
+    answers: Answers,
+    feed: FeedView,
     counters: Counters,
     now: fn() -> DateTime<Utc>,
 }
@@ -159,15 +172,17 @@ impl Cache {
         cancel: &CancellationToken,
     ) -> Self {
         let freshness = Arc::new(Freshness::new(options.remembered));
-        tokio::spawn(freshness::follow(Arc::clone(&freshness), log, feed, cancel.clone()));
+        let view = FeedView { freshness: Arc::clone(&freshness), newest: feed.newest() };
+        tokio::spawn(freshness::follow(freshness, log, feed, cancel.clone()));
         let local = LocalCache::builder()
             .max_capacity(options.local_bytes)
             .weigher(|_, entry: &Entry| entry.bytes)
             .time_to_live(options.time_to_live)
             .build();
         let now = options.now;
+        let answers = Answers::new(options.answers.clone(), view.clone(), now);
         let shared = options.redis_url.is_some().then(|| SharedCache::start(options, pool, cancel));
-        Self(Some(Arc::new(Inner { local, shared, freshness, counters: Counters::default(), now })))
+        Self(Some(Arc::new(Inner { local, shared, answers, feed: view, counters: Counters::default(), now })))
     }
 
     /// What it did so far.
@@ -190,13 +205,28 @@ impl Cache {
 
     /// Whether cached rows are served: the cache follows the feed.
     pub fn is_following(&self) -> bool {
-        self.0.as_ref().is_some_and(|inner| inner.freshness.is_following())
+        self.0.as_ref().is_some_and(|inner| inner.feed.freshness.is_following())
+    }
+
+    /// The kept answers; none where there is no cache.
+    pub fn answers(&self) -> Option<&Answers> {
+        self.0.as_ref().map(|inner| &inner.answers).filter(|answers| answers.is_on())
+    }
+
+    /// How far the feed has been followed; none where nothing cached can be trusted.
+    pub(crate) fn followed(&self) -> Option<Position> {
+        self.0.as_ref().and_then(|inner| inner.feed.freshness.followed())
+    }
+
+    /// The clock that cached rows are judged by.
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.0.as_ref().map_or_else(Utc::now, |inner| (inner.now)())
     }
 
     /// Waits until no row from before the position can be served; false when the time is over.
     pub(crate) async fn has_seen(&self, position: Position, bound: Duration) -> bool {
         match &self.0 {
-            Some(inner) => inner.freshness.has_seen(position, bound).await,
+            Some(inner) => inner.feed.freshness.has_seen(position, bound).await,
             None => true,
         }
     }
@@ -205,7 +235,7 @@ impl Cache {
     pub(crate) async fn get_many<T: Cached>(&self, ids: &[Uuid]) -> HashMap<Uuid, Arc<T>> {
         let mut found = HashMap::with_capacity(ids.len());
         let Some(inner) = &self.0 else { return found };
-        if !inner.freshness.is_following() {
+        if inner.feed.caught_up().await.is_none() {
             return found;
         }
         let mut missing = Vec::new();
@@ -245,7 +275,7 @@ impl Cache {
 
 impl Inner {
     fn is_true(&self, kind: Kind, id: Uuid, as_of: Position, expires_at: Option<DateTime<Utc>>) -> bool {
-        expires_at.is_none_or(|at| at > (self.now)()) && self.freshness.is_current(kind, id, as_of)
+        expires_at.is_none_or(|at| at > (self.now)()) && self.feed.freshness.are_current(&[kind.topic(id)], as_of)
     }
 
     async fn put_local<T: Cached>(&self, id: Uuid, as_of: Position, value: &Arc<T>) {

@@ -5,8 +5,11 @@ pub mod daily_figures;
 pub mod deployments;
 pub mod finding_history;
 pub mod findings;
+pub mod policies;
+pub mod remediations;
 pub mod runs;
 
+use chrono::{DateTime, Utc};
 use domain::Outcome;
 use serde::de::DeserializeOwned;
 use sqlx::postgres::PgRow;
@@ -16,8 +19,47 @@ use std::str::FromStr;
 use uuid::Uuid;
 
 /// The projections behind the views, alphabetical: what [`crate::Queries::wait_for`] waits for.
-pub const PROJECTIONS: [&str; 6] =
-    ["check_results", "daily_figures", "deployments", "finding_history", "findings", "runs"];
+pub const PROJECTIONS: [&str; 9] = [
+    "check_results",
+    "daily_figures",
+    "deployments",
+    "emergency_stops",
+    "finding_history",
+    "findings",
+    "policies",
+    "remediations",
+    "runs",
+];
+
+/// The views that answers which are kept may come from ([`crate::cache::Topic`] tells what changes them).
+pub(crate) const ANSWERED_FROM: [&str; 5] = ["check_results", "deployments", "finding_history", "findings", "runs"];
+
+/// A row that may change by the clock alone.
+pub(crate) trait Timed {
+    /// When it does next.
+    fn changes_at(&self) -> Option<DateTime<Utc>> {
+        None
+    }
+}
+
+impl Timed for check_results::CheckResultView {}
+impl Timed for daily_figures::DailyFigure {}
+impl Timed for finding_history::FindingHistoryEntry {}
+impl Timed for runs::RunView {}
+
+impl Timed for deployments::DeploymentView {
+    /// Its health, when a mute runs out.
+    fn changes_at(&self) -> Option<DateTime<Utc>> {
+        self.next_unmute_at
+    }
+}
+
+impl Timed for findings::FindingView {
+    /// Whether it is muted.
+    fn changes_at(&self) -> Option<DateTime<Utc>> {
+        self.muted_until
+    }
+}
 
 /// A column that holds one of a few words.
 pub(crate) fn word<T: FromStr<Err = UnknownWord>>(row: &PgRow, column: &str) -> Result<T, sqlx::Error> {

@@ -4,6 +4,8 @@
 mod deployment;
 mod finding;
 mod inputs;
+mod policy;
+mod remediation;
 mod run;
 
 use super::codes::{BAD_USER_INPUT, coded};
@@ -18,7 +20,13 @@ use uuid::Uuid;
 
 /// The mutations.
 #[derive(MergedObject, Default)]
-pub struct Mutation(deployment::DeploymentMutation, run::RunMutation, finding::FindingMutation);
+pub struct Mutation(
+    deployment::DeploymentMutation,
+    run::RunMutation,
+    finding::FindingMutation,
+    remediation::RemediationMutation,
+    policy::PolicyMutation,
+);
 
 /// The namespace of command ids derived from idempotency keys (a random constant, fixed for ever).
 const KEY_NAMESPACE: Uuid = Uuid::from_u128(0x3a1e_55c0_7b0d_4c52_9a8e_21f4_0d6b_c7e3);

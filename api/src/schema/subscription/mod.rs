@@ -6,6 +6,7 @@ mod findings;
 mod health;
 mod notices;
 mod progress;
+mod remediations;
 mod scans;
 
 use async_graphql::MergedSubscription;
@@ -17,6 +18,7 @@ pub use health::HealthWatch;
 pub struct Subscription(
     scans::ScanSubscription,
     findings::FindingSubscription,
+    remediations::RemediationSubscription,
     health::HealthSubscription,
     events::EventSubscription,
 );

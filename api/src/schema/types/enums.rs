@@ -104,6 +104,12 @@ pub enum StreamType {
     DiagnosticRun,
     /// A finding's.
     Finding,
+    /// A remediation's.
+    Remediation,
+    /// A policy's.
+    Policy,
+    /// An emergency stop's.
+    EmergencyStop,
 }
 
 impl StreamType {
@@ -113,6 +119,9 @@ impl StreamType {
             Self::Deployment => domain::any_event::DEPLOYMENT,
             Self::DiagnosticRun => domain::any_event::DIAGNOSTIC_RUN,
             Self::Finding => domain::any_event::FINDING,
+            Self::Remediation => domain::any_event::REMEDIATION,
+            Self::Policy => domain::any_event::POLICY,
+            Self::EmergencyStop => domain::any_event::EMERGENCY_STOP,
         }
     }
 }

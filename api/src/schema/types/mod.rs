@@ -9,6 +9,8 @@ mod finding;
 mod history;
 mod node;
 mod platform;
+mod policy;
+mod remediation;
 mod run;
 mod totals;
 
@@ -21,6 +23,8 @@ pub use finding::{Finding, FindingList};
 pub use history::{HistoryEvent, event_of};
 pub use node::Node;
 pub use platform::Platform;
+pub use policy::{EmergencyStop, Policy};
+pub use remediation::{Remediation, RemediationStatus, StepStatus};
 pub use run::Run;
 pub use totals::{TotalOf, Totals};
 

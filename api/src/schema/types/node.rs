@@ -1,6 +1,6 @@
 //! Relay's `Node`: whatever has a global id.
 
-use super::{Deployment, Finding, Run};
+use super::{Deployment, Finding, Remediation, Run};
 use async_graphql::{ID, Interface};
 
 /// Whatever has a global id.
@@ -13,4 +13,6 @@ pub enum Node {
     Run(Run),
     /// A finding.
     Finding(Finding),
+    /// A remediation.
+    Remediation(Remediation),
 }
