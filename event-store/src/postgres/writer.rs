@@ -67,8 +67,10 @@ impl Writer {
 
     /// Runs until the log is closed and every append that was queued until then is answered.
     pub async fn run(mut self) {
-        while self.gather().await {
+        let mut answered = 0;
+        while self.gather(answered).await {
             let mut batch = next_batch(&mut self.waiting, self.bounds, &self.shared.known);
+            answered = batch.len();
             if !batch.is_empty() {
                 self.settle(&mut batch).await;
             }
@@ -79,9 +81,13 @@ impl Writer {
     }
 
     /// Waits for something to do and takes all that is there; false once there will never be anything again.
-    async fn gather(&mut self) -> bool {
+    async fn gather(&mut self, answered: usize) -> bool {
         // Those just answered run first: what they send next is then part of this batch instead of the one after it.
-        tokio::task::yield_now().await;
+        // Where it was one alone and nobody waits, waiting for the queue does the same, without waking a second
+        // thread of the runtime as a yield of an otherwise idle one does.
+        if answered > 1 || !self.waiting.is_empty() || !self.queue.is_empty() {
+            tokio::task::yield_now().await;
+        }
         if self.waiting.is_empty() {
             match self.queue.recv().await {
                 Some(append) => self.waiting.push_back(append),
