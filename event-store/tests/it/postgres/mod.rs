@@ -1,6 +1,7 @@
 //! The PostgreSQL backend: the contract, and what is its own.
 
 mod append_only;
+mod command_log;
 mod contract;
 mod crashes;
 mod foreign;
