@@ -22,71 +22,97 @@ pub(super) enum Place {
     Asked,
 }
 
+// What both statements say alike: the columns, in the order in which they are given.
+macro_rules! insert_command {
+    () => {
+        "INSERT INTO cmdiag.commands (command_id, tenant, actor, name, aggregate_type, aggregate_id, body_hash, outcome,
+    first_position, last_position, stream_version, events, refusal_code, refusal_message)
+"
+    };
+}
+macro_rules! insert_event {
+    () => {
+        "INSERT INTO cmdiag.events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload,
+    metadata, position, event_id)
+"
+    };
+}
+// 7164492985984811009 is the log's advisory lock, as in `cmdiag.next_position()` (migration 0001).
+macro_rules! held {
+    () => {
+        "(SELECT pg_advisory_xact_lock_shared(7164492985984811009)) AS held"
+    };
+}
+
 // The function in `place` runs before the first row is written: both inserts read from it. `events` stands after
 // `commands` because PostgreSQL runs the last data-modifying part first: positions are then fought over before
-// command ids.
+// command ids. The arrays are unnested in the SELECT's list and not in FROM, where each would first be gathered into a
+// store of rows of its own.
 macro_rules! write_sql {
-    ($place:literal) => {
+    ($($place:expr),+) => {
         concat!(
             "WITH place AS MATERIALIZED (",
-            $place,
-            "), commands AS (
-INSERT INTO cmdiag.commands (command_id, tenant, actor, name, aggregate_type, aggregate_id, body_hash, outcome,
-    first_position, last_position, stream_version, events, refusal_code, refusal_message)
-SELECT c.command_id, c.tenant, c.actor, c.name, c.aggregate_type, c.aggregate_id, c.body_hash,
+            $($place),+,
+            "), commands AS (\n",
+            insert_command!(),
+            "SELECT c.command_id, c.tenant, c.actor, c.name, c.aggregate_type, c.aggregate_id, c.body_hash,
     CASE WHEN c.refusal_code IS NULL THEN 'accepted' ELSE 'refused' END,
     CASE WHEN c.events > 0 THEN place.first + c.ends - c.events END,
     CASE WHEN c.refusal_code IS NULL THEN place.first + c.ends - 1 END,
     CASE WHEN c.refusal_code IS NULL THEN c.stream_version END,
     c.events, c.refusal_code, c.refusal_message
-FROM place, unnest($9::uuid[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::bytea[],
-    $16::bigint[], $17::bigint[], $18::int[], $19::text[], $20::text[])
-    AS c (command_id, tenant, actor, name, aggregate_type, aggregate_id, body_hash, ends, stream_version, events,
-        refusal_code, refusal_message)
-), events AS (
-INSERT INTO cmdiag.events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata,
-    position, event_id)
-SELECT e.aggregate_type, e.aggregate_id, e.sequence, e.event_type, e.event_version, e.payload, e.metadata,
+FROM place, (SELECT unnest($9::uuid[]) AS command_id, unnest($10::text[]) AS tenant, unnest($11::text[]) AS actor,
+    unnest($12::text[]) AS name, unnest($13::text[]) AS aggregate_type, unnest($14::text[]) AS aggregate_id,
+    unnest($15::bytea[]) AS body_hash, unnest($16::bigint[]) AS ends, unnest($17::bigint[]) AS stream_version,
+    unnest($18::int[]) AS events, unnest($19::text[]) AS refusal_code, unnest($20::text[]) AS refusal_message) AS c
+), events AS (\n",
+            insert_event!(),
+            "SELECT e.aggregate_type, e.aggregate_id, e.sequence, e.event_type, e.event_version, e.payload, e.metadata,
     place.first + e.ordinal - 1, e.event_id
-FROM place, unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::json[], $7::json[], $8::uuid[])
-    WITH ORDINALITY AS e (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata,
-        event_id, ordinal)
+FROM place, (SELECT unnest($1::text[]) AS aggregate_type, unnest($2::text[]) AS aggregate_id,
+    unnest($3::bigint[]) AS sequence, unnest($4::text[]) AS event_type, unnest($5::text[]) AS event_version,
+    unnest($6::json[]) AS payload, unnest($7::json[]) AS metadata, unnest($8::uuid[]) AS event_id,
+    generate_subscripts($8::uuid[], 1) AS ordinal) AS e
 ) SELECT place.first FROM place WHERE $21::bigint IS NOT NULL"
         )
     };
 }
 
 // One append of one event, the commonest batch of a quiet log: without arrays, whose unnesting costs a third of so
-// small a statement. The same columns from the same parameters, each a single value.
+// small a statement, and with the event's insert as the statement itself, which PostgreSQL runs before those in WITH.
 macro_rules! write_one_sql {
-    ($place:literal) => {
+    ($place:literal, $position:literal, $command_from:literal, $($event_from:expr),+) => {
         concat!(
-            "WITH place AS MATERIALIZED (",
+            "WITH ",
             $place,
-            "), commands AS (
-INSERT INTO cmdiag.commands (command_id, tenant, actor, name, aggregate_type, aggregate_id, body_hash, outcome,
-    first_position, last_position, stream_version, events)
-SELECT $9::uuid, $10::text, $11::text, $12::text, $1::text, $2::text, $13::bytea, 'accepted', place.first,
-    place.first, $3::bigint, 1
-FROM place
-), events AS (
-INSERT INTO cmdiag.events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata,
-    position, event_id)
-SELECT $1::text, $2::text, $3::bigint, $4::text, $5::text, $6::json, $7::json, place.first, $8::uuid FROM place
-) SELECT place.first FROM place WHERE $14::bigint IS NOT NULL"
+            "commands AS (\n",
+            insert_command!(),
+            "SELECT $9::uuid, $10::text, $11::text, $12::text, $1::text, $2::text, $13::bytea, 'accepted', ",
+            $position,
+            ", ",
+            $position,
+            ", $3::bigint, 1, NULL, NULL",
+            $command_from,
+            "\n) ",
+            insert_event!(),
+            "SELECT $1::text, $2::text, $3::bigint, $4::text, $5::text, $6::json, $7::json, ",
+            $position,
+            ", $8::uuid\nFROM ",
+            $($event_from),+,
+            "\nRETURNING position"
         )
     };
 }
 
-// 7164492985984811009 is the log's advisory lock, as in `cmdiag.next_position()` (migration 0001).
-const WRITE_AFTER: &str = write_sql!(
-    "SELECT $21::bigint + 1 AS first FROM (SELECT pg_advisory_xact_lock_shared(7164492985984811009)) AS held"
-);
+const WRITE_AFTER: &str = write_sql!("SELECT $21::bigint + 1 AS first FROM ", held!());
 const WRITE_ASKED: &str = write_sql!("SELECT cmdiag.next_position() AS first");
-const WRITE_ONE_AFTER: &str = write_one_sql!(
-    "SELECT $14::bigint + 1 AS first FROM (SELECT pg_advisory_xact_lock_shared(7164492985984811009)) AS held"
+const WRITE_ONE_AFTER: &str = write_one_sql!("", "$14::bigint + 1", "", held!());
+const WRITE_ONE_ASKED: &str = write_one_sql!(
+    "place AS MATERIALIZED (SELECT cmdiag.next_position() AS first), ",
+    "place.first",
+    " FROM place",
+    "place"
 );
-const WRITE_ONE_ASKED: &str = write_one_sql!("SELECT cmdiag.next_position() AS first");
 
 /// JSON text that goes out as it is.
 struct JsonText<'a>(&'a str);
@@ -133,10 +159,6 @@ pub(super) fn write(batch: &[Pending], place: Place) -> Result<(&'static str, Pg
 }
 
 fn write_one(append: &Pending, event: &NewEvent, place: Place) -> Result<(&'static str, PgArguments), BoxDynError> {
-    let (sql, after) = match place {
-        Place::After(end) => (WRITE_ONE_AFTER, end),
-        Place::Asked => (WRITE_ONE_ASKED, 0),
-    };
     let mut arguments = PgArguments::default();
     arguments.add(&*append.stream.aggregate_type)?;
     arguments.add(&*append.stream.aggregate_id)?;
@@ -151,8 +173,13 @@ fn write_one(append: &Pending, event: &NewEvent, place: Place) -> Result<(&'stat
     arguments.add(append.metadata.actor.as_str())?;
     arguments.add(&append.command.name)?;
     arguments.add(append.command.body_hash.as_slice())?;
-    arguments.add(after)?;
-    Ok((sql, arguments))
+    match place {
+        Place::After(end) => {
+            arguments.add(end)?;
+            Ok((WRITE_ONE_AFTER, arguments))
+        }
+        Place::Asked => Ok((WRITE_ONE_ASKED, arguments)),
+    }
 }
 
 #[derive(Default)]
