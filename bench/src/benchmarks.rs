@@ -35,5 +35,5 @@ pub const ALL: &[Benchmark] = &[
     benchmark!("lab-pack", "the content-manager pack on the lab", lab_pack),
     benchmark!("runs-1000", "1,000 runs requested at once", runs_1000),
     benchmark!("graphql", "a run with ten findings, beside a bare handler and a static resolver", graphql),
-    benchmark!("load", "5,000 users who read", load),
+    benchmark!("load", "5,000 users who read, and 10,000 requests a second", load),
 ];

@@ -10,6 +10,7 @@ use crate::world::{self, World};
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use sqlx::PgPool;
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,7 +23,9 @@ pub const HOW: &str = "64 connections, each with one request under way, ask a `c
     another process: an axum handler that sends a fixed body of the same answer, and the same \
     query on async-graphql with resolvers that have their data at hand. The load generator \
     shares the cores with the server. Caches are as a user has them (in process; a private \
-    Redis where it is installed).";
+    Redis where it is installed), and nothing is written meanwhile: after the first second nearly \
+    every answer is a kept one. `anew` is the same with answers that are all made anew: each \
+    question has a variable of its own beside it, so that no kept answer fits.";
 
 /// What is asked for.
 pub const QUERY: &str = "query ($id: ID!) { run(id: $id) { id status outcome planned done \
@@ -43,16 +46,18 @@ pub async fn run(world: &World) -> Result<Vec<Figure>> {
     check(serve.address, &bodies[0]).await?;
     let mut peers = child::start("peers", None)?;
     let peer_address: SocketAddr = child::line(&mut peers).await?.parse().context("the peers' address")?;
-    let targets = [(serve.address, "/graphql"), (peer_address, "/bare"), (peer_address, "/graphql")];
-    let mut rates: [Vec<f64>; 3] = Default::default();
-    let mut latencies = [Latencies::new()?, Latencies::new()?, Latencies::new()?];
+    let ours = |anew| Target { address: serve.address, path: "/graphql", anew };
+    let peer = |path| Target { address: peer_address, path, anew: false };
+    let targets = [ours(false), peer("/bare"), peer("/graphql"), ours(true)];
+    let mut rates: [Vec<f64>; 4] = Default::default();
+    let mut latencies = [Latencies::new()?, Latencies::new()?, Latencies::new()?, Latencies::new()?];
     for number in 0..=world.pick(4, 1) {
-        for (target, (address, path)) in targets.into_iter().enumerate() {
+        for (at, target) in targets.into_iter().enumerate() {
             let span = world.span(if number == 0 { 1.0 } else { 3.0 });
-            let (rate, took) = drive(address, path, &bodies, span).await?;
+            let (rate, took) = drive(target, &bodies, span).await?;
             if number > 0 {
-                rates[target].push(rate);
-                latencies[target].merge(&took)?;
+                rates[at].push(rate);
+                latencies[at].merge(&took)?;
             }
         }
     }
@@ -61,7 +66,7 @@ pub async fn run(world: &World) -> Result<Vec<Figure>> {
     Ok(judge(&rates, &latencies).into_iter().chain([memory]).collect())
 }
 
-fn judge(rates: &[Vec<f64>; 3], latencies: &[Latencies; 3]) -> Vec<Figure> {
+fn judge(rates: &[Vec<f64>; 4], latencies: &[Latencies; 4]) -> Vec<Figure> {
     let said = |target: usize| format!("{}/s, {}", grouped(median(&rates[target])), latencies[target].in_words());
     let ratio = |other: usize| {
         let pairs = rates[0].iter().zip(&rates[other]);
@@ -76,16 +81,48 @@ fn judge(rates: &[Vec<f64>; 3], latencies: &[Latencies; 3]) -> Vec<Figure> {
             .beside(said(1)),
         Figure::plain("graphql.of-static", "the same: requests/s, of a static resolver's", ratio(2), "x")
             .beside(said(2)),
+        Figure::below(
+            "graphql.anew-p95",
+            "the same, every answer made anew: p95",
+            (latencies[3].percentile_ms(95.0), BAR_MS),
+            "ms",
+        )
+        .beside(said(3)),
+        Figure::plain(
+            "graphql.anew-of-static",
+            "the same: requests/s, of a static resolver's",
+            {
+                let pairs = rates[3].iter().zip(&rates[2]);
+                median(&pairs.map(|(ours, theirs)| ours / theirs).collect::<Vec<_>>())
+            },
+            "x",
+        ),
     ]
+}
+
+/// Who is asked.
+#[derive(Clone, Copy)]
+struct Target {
+    address: SocketAddr,
+    path: &'static str,
+    /// Whether no two questions are the same.
+    anew: bool,
 }
 
 /// Fills a log with runs and findings; the requests' bodies, one a run.
 pub async fn seeded(url: &str) -> Result<Arc<[String]>> {
     let pool = world::pool(url, 2).await?;
-    let length = Length { runs: RUNS, findings_per_run: 10, findings: RUNS * 10 };
+    let length = Length {
+        deployments: 1,
+        runs: RUNS,
+        checks_per_run: 6,
+        results_at_once: 3,
+        findings_per_run: 10,
+        findings: RUNS * 10,
+    };
     let story = Story::tell(&pool, length).await?;
     let body = |id: &Uuid| json!({ "query": QUERY, "variables": { "id": id.to_string() } }).to_string();
-    Ok(story.runs.iter().map(body).collect())
+    Ok(story.deployments.iter().flat_map(|told| &told.runs).map(body).collect())
 }
 
 /// Waits until the projectors have filled the views.
@@ -113,12 +150,8 @@ pub async fn check(address: SocketAddr, body: &str) -> Result<()> {
     Ok(())
 }
 
-async fn drive(
-    address: SocketAddr,
-    path: &'static str,
-    bodies: &Arc<[String]>,
-    span: Duration,
-) -> Result<(f64, Latencies)> {
+async fn drive(target: Target, bodies: &Arc<[String]>, span: Duration) -> Result<(f64, Latencies)> {
+    let Target { address, path, anew } = target;
     let mut connections = Vec::with_capacity(CONNECTIONS);
     for _ in 0..CONNECTIONS {
         connections.push(Connection::open(address).await?);
@@ -132,8 +165,14 @@ async fn drive(
             // Each begins elsewhere and takes steps of another length: no two ask for the same run at the same time.
             let mut next = number * bodies.len() / CONNECTIONS;
             while started.elapsed() < span {
+                let mut body = Cow::Borrowed(bodies[next % bodies.len()].as_str());
+                if anew {
+                    // One more variable, which the operation does not declare: the answer is the same.
+                    let open = body.len() - "}}".len();
+                    body = Cow::Owned(format!("{},\"nth\":\"{}\"}}}}", &body[..open], Uuid::now_v7()));
+                }
                 let sent = Instant::now();
-                let answer = connection.post(path, &bodies[next % bodies.len()]).await?;
+                let answer = connection.post(path, &body).await?;
                 latencies.record(sent.elapsed());
                 ensure!(answer.status == 200, "status {}", answer.status);
                 next += 7 + number;

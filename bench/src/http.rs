@@ -3,12 +3,25 @@
 
 use anyhow::{Context, Result, bail};
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 const ANSWER_BOUND: Duration = Duration::from_secs(30);
 const HEAD_BYTES_MAX: usize = 16 * 1_024;
+
+/// A POST of JSON, ready to be sent.
+pub fn request_bytes(path: &str, body: &str) -> Box<[u8]> {
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n\
+         accept: application/graphql-response+json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut request = head.into_bytes();
+    request.extend_from_slice(body.as_bytes());
+    request.into()
+}
 
 /// An answer's status and body.
 pub struct Answer {
@@ -22,6 +35,7 @@ pub struct Answer {
 pub struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
+    body: Range<usize>,
 }
 
 impl Connection {
@@ -29,7 +43,7 @@ impl Connection {
     pub async fn open(address: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect(address).await.with_context(|| format!("connect to {address}"))?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: Vec::with_capacity(8 * 1_024) })
+        Ok(Self { stream, buffer: Vec::with_capacity(8 * 1_024), body: 0..0 })
     }
 
     /// Posts JSON and waits for the answer, at most half a minute.
@@ -38,14 +52,37 @@ impl Connection {
     }
 
     async fn exchange(&mut self, path: &str, body: &str) -> Result<Answer> {
-        let head = format!(
-            "POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n\
-             accept: application/graphql-response+json\r\ncontent-length: {}\r\n\r\n",
-            body.len()
-        );
-        let mut request = head.into_bytes();
-        request.extend_from_slice(body.as_bytes());
-        self.stream.write_all(&request).await?;
+        let (status, body) = self.sent(&request_bytes(path, body)).await?;
+        Ok(Answer { status, body: self.buffer[body].to_vec() })
+    }
+
+    /// Sends a request that is ready to be sent ([`request_bytes`]) and waits for the answer, at most half a minute.
+    pub async fn ask(&mut self, request: &[u8]) -> Result<u16> {
+        self.body = 0..0;
+        let (status, body) =
+            tokio::time::timeout(ANSWER_BOUND, self.sent(request)).await.context("no answer within 30 s")??;
+        self.body = body;
+        Ok(status)
+    }
+
+    /// The body of the last answer of [`Self::ask`].
+    pub fn body(&self) -> &[u8] {
+        &self.buffer[self.body.clone()]
+    }
+
+    /// A page of text.
+    pub async fn get(&mut self, path: &str) -> Result<String> {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n");
+        let status = self.ask(request.as_bytes()).await?;
+        if status != 200 {
+            bail!("{path}: {status}");
+        }
+        Ok(String::from_utf8_lossy(self.body()).into_owned())
+    }
+
+    /// The status, and where in the buffer the body is.
+    async fn sent(&mut self, request: &[u8]) -> Result<(u16, Range<usize>)> {
+        self.stream.write_all(request).await?;
         self.buffer.clear();
         let head_end = loop {
             if let Some(at) = self.buffer.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -63,7 +100,7 @@ impl Connection {
         while self.buffer.len() < head_end + length {
             self.more().await?;
         }
-        Ok(Answer { status, body: self.buffer[head_end..head_end + length].to_vec() })
+        Ok((status, head_end..head_end + length))
     }
 
     async fn more(&mut self) -> Result<()> {

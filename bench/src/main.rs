@@ -24,6 +24,7 @@ mod page;
 mod peers;
 mod platform;
 mod quiet;
+mod readers;
 mod replay;
 mod replay_story;
 mod results;
@@ -32,6 +33,7 @@ mod serve;
 mod socket;
 mod subscribers;
 mod world;
+mod writers;
 
 use anyhow::{Context as _, Result, bail};
 use benchmarks::{ALL, Benchmark};

@@ -13,8 +13,6 @@ use sqlx::PgPool;
 use std::collections::HashMap;
 use uuid::Uuid;
 
-/// Results of one run.
-const RESULTS: usize = 6;
 /// Rows of one insert.
 const BLOCK: usize = 5_000;
 
@@ -26,23 +24,39 @@ const INSERT: &str = "INSERT INTO events (aggregate_type, aggregate_id, sequence
 /// How long a story.
 #[derive(Debug, Clone, Copy)]
 pub struct Length {
+    /// How many deployments, which take turns.
+    pub deployments: usize,
     /// How many runs.
     pub runs: usize,
+    /// How many checks each run consists of.
+    pub checks_per_run: usize,
+    /// How many results are recorded at a time.
+    pub results_at_once: usize,
     /// How many findings each run sees.
     pub findings_per_run: usize,
-    /// How many findings there are in all: later runs see them again.
+    /// How many findings there are in all: later runs see them again, in the same order, so that each comes back only
+    /// after all others.
     pub findings: usize,
+}
+
+/// What belongs to a deployment.
+pub struct Told {
+    /// Its id.
+    pub id: DeploymentId,
+    /// Its runs, in order.
+    pub runs: Vec<Uuid>,
+    /// Its findings, in the order in which they opened.
+    pub findings: Vec<(FindingId, Fingerprint)>,
 }
 
 /// A story on its way into an empty log.
 pub struct Story {
-    deployment: DeploymentId,
     versions: HashMap<Uuid, i64>,
     at: DateTime<Utc>,
     position: i64,
     block: Block,
-    /// The runs, in order.
-    pub runs: Vec<Uuid>,
+    /// What was told of each deployment.
+    pub deployments: Vec<Told>,
 }
 
 #[derive(Default)]
@@ -59,14 +73,15 @@ impl Story {
     /// Tells a story into an empty log; its length in events is [`Self::events`].
     pub async fn tell(pool: &PgPool, length: Length) -> Result<Self> {
         let mut story = Self {
-            deployment: DeploymentId(Uuid::now_v7()),
             versions: HashMap::new(),
             at: Utc::now() - TimeDelta::days(30),
             position: 0,
             block: Block::default(),
-            runs: Vec::with_capacity(length.runs),
+            deployments: Vec::with_capacity(length.deployments),
         };
-        story.register()?;
+        for number in 0..length.deployments {
+            story.register(number)?;
+        }
         for number in 0..length.runs {
             story.run(number, length)?;
             if story.block.ids.len() >= BLOCK {
@@ -82,12 +97,13 @@ impl Story {
         self.position
     }
 
-    fn register(&mut self) -> Result<()> {
-        let command = register("bench", vec![host("store-1")?]);
+    fn register(&mut self, number: usize) -> Result<()> {
+        let command = register(&format!("bench-{number:03}"), vec![host("store-1")?]);
         let DeploymentCommand::Register { name, product_version, is_double, labels, components } = command else {
             return Ok(());
         };
-        let (id, at) = (self.deployment, self.at);
+        let (id, at) = (DeploymentId(Uuid::now_v7()), self.at);
+        self.deployments.push(Told { id, runs: Vec::new(), findings: Vec::new() });
         let event =
             DeploymentEvent::DeploymentRegistered { id, name, product_version, is_double, labels, components, at };
         self.happen(id.0, &AnyEvent::Deployment(event))
@@ -95,42 +111,45 @@ impl Story {
 
     fn run(&mut self, number: usize, length: Length) -> Result<()> {
         self.at += TimeDelta::seconds(20);
-        let (id, deployment, at) = (Uuid::now_v7(), self.deployment, self.at);
-        self.runs.push(id);
+        let of = number % self.deployments.len();
+        let (id, deployment, at) = (Uuid::now_v7(), self.deployments[of].id, self.at);
+        self.deployments[of].runs.push(id);
         let deadline = at + TimeDelta::minutes(10);
         let (profile, checks, priority) = ("full".to_owned(), Vec::new(), Priority::Normal);
         let run = RunId(id);
         let asked = RunEvent::RunRequested { run, deployment, profile, checks, priority, deadline, at };
-        let planned = (0..RESULTS).map(planned_check).collect::<Result<Vec<_>>>()?;
+        let planned = (0..length.checks_per_run).map(planned_check).collect::<Result<Vec<_>>>()?;
         let keys: Vec<CheckKey> = planned.iter().map(|check| check.key.clone()).collect();
         for event in [asked, RunEvent::RunPlanned { checks: planned, at }, RunEvent::RunStarted { at }] {
             self.happen(id, &AnyEvent::Run(event))?;
         }
         let mut done = 0;
-        for half in keys.chunks(RESULTS / 2) {
-            done += half.len() as u32;
-            let results = half.iter().cloned().map(result).collect();
-            let event = RunEvent::ChecksCompleted { deployment, results, done, planned: RESULTS as u32, at };
+        let planned = keys.len() as u32;
+        for some in keys.chunks(length.results_at_once) {
+            done += some.len() as u32;
+            let results = some.iter().cloned().map(result).collect();
+            let event = RunEvent::ChecksCompleted { deployment, results, done, planned, at };
             self.happen(id, &AnyEvent::Run(event))?;
         }
-        let tally = Tally { ok: RESULTS as u32, ..Tally::default() };
+        let tally = Tally { ok: planned, ..Tally::default() };
         let event = RunEvent::RunCompleted { deployment, outcome: Outcome::Ok, tally, at };
         self.happen(id, &AnyEvent::Run(event))?;
         for finding in 0..length.findings_per_run {
-            self.see((number * length.findings_per_run + finding) % length.findings, run)?;
+            self.see((number * length.findings_per_run + finding) % length.findings, of, run)?;
         }
         Ok(())
     }
 
-    fn see(&mut self, finding: usize, run: RunId) -> Result<()> {
-        let (deployment, at) = (self.deployment, self.at);
-        let check = planned_check(finding % RESULTS)?.key.check;
+    fn see(&mut self, finding: usize, of: usize, run: RunId) -> Result<()> {
+        let (deployment, at) = (self.deployments[of].id, self.at);
+        let check = planned_check(finding % 6)?.key.check;
         let resource = format!("store-1/{:03}/rec_{finding:07}.docx", finding / 1_000).parse()?;
         let id = FindingId::of(deployment, &check, &resource);
         let fingerprint = Fingerprint { deployment, check, resource };
         let sighting = sighting(finding, run, at)?;
         let seen = self.versions.get(&id.0).copied().unwrap_or_default();
         let event = if seen == 0 {
+            self.deployments[of].findings.push((id, fingerprint.clone()));
             FindingEvent::FindingOpened { id, fingerprint, sighting, at }
         } else {
             FindingEvent::FindingSeenAgain { sighting, occurrences: seen as u32 + 1, at }
@@ -177,7 +196,8 @@ impl Block {
     }
 }
 
-fn sighting(finding: usize, run: RunId, at: DateTime<Utc>) -> Result<Sighting> {
+/// A bad sighting of a finding.
+pub fn sighting(finding: usize, run: RunId, at: DateTime<Utc>) -> Result<Sighting> {
     Ok(Sighting {
         component: "store-1".parse()?,
         run,
