@@ -76,7 +76,7 @@ pub struct Inner {
     pub(crate) tenant: TenantId,
     pub(crate) schema: ApiSchema,
     pub(crate) metrics: Arc<Metrics>,
-    /// Whose data the caller may read, as the kept answers are told apart by it: all callers of the tenant read the same.
+    /// What callers may read; kept answers are told apart by it. All callers of the tenant may read the same.
     pub(crate) scope: Arc<str>,
     pub(crate) documents: Arc<Documents>,
     pub(crate) admission: Admission,

@@ -1,5 +1,5 @@
-//! Who may be in work. Beyond what is in work at the same time a request waits, as long as the queue is one that will be
-//! served soon; a longer one is no service, and whoever would join it is turned away at once.
+//! Who may be in work. Beyond what is in work at the same time a request waits, as long as the queue is one that will
+//! be served soon; a longer one is no service, and whoever would join it is turned away at once.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
