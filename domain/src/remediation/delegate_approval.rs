@@ -43,3 +43,50 @@ pub(super) fn decide(
     }
     Ok(vec![RemediationEvent::ApprovalDelegated { by: context.actor.clone(), to, comment, at: context.now }])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::DELEGATIONS_MAX;
+    use crate::remediation::story::{Command, actor, approve, approve_for, delegate, executable, waiting};
+    use crate::remediation::{Remediation, RemediationEvent};
+    use crate::testing::{REMEDIATION, after, approver, executor, refuses, second_approver, start};
+
+    #[test]
+    fn it_is_delegated_once() {
+        let delegated = RemediationEvent::ApprovalDelegated {
+            by: approver(),
+            to: second_approver(),
+            comment: "I am away".to_owned(),
+            at: start(),
+        };
+        let state = waiting(1).by(approver()).when(delegate(&second_approver())).then(&[delegated]);
+        assert_eq!(state.delegations.len(), 1);
+        waiting(1).and(delegate(&approver())).when(delegate(&approver())).then_nothing();
+    }
+
+    #[test]
+    fn refusals() {
+        let to = second_approver();
+        let (asked, done) = (|| waiting(2).into_events(), waiting(2).and(approve()).into_events());
+        let novel = Command::Delegate { to: to.clone(), comment: "x".repeat(1_001) };
+        let many = (0..DELEGATIONS_MAX)
+            .fold(waiting(1), |story, number| story.and(delegate(&actor(&format!("person-{number}")))));
+        let system = delegate(&actor("system:x"));
+        refuses::<Remediation>(
+            REMEDIATION.0,
+            [
+                ("unknown", vec![], delegate(&to), "remediation_unknown"),
+                ("complete", executable().into_events(), delegate(&to), "remediation_wrong_phase"),
+                ("to oneself", asked(), delegate(&executor()), "delegated_to_self"),
+                ("to a machine", asked(), system, "person_needed"),
+                ("a novel", asked(), novel, "text_too_long"),
+                ("too late", done, delegate(&to), "already_approved"),
+                ("many", many.into_events(), delegate(&to), "too_many_delegations"),
+            ],
+        );
+        waiting(1).by(actor("system:x")).when(delegate(&to)).then_refused("person_needed");
+        waiting(1).at(after(3_600)).when(delegate(&to)).then_refused("approval_expired");
+        let used = waiting(2).by(approver()).and(delegate(&to)).by(to.clone()).and(approve_for(&approver()));
+        used.by(approver()).when(delegate(&executor())).then_refused("already_approved");
+    }
+}

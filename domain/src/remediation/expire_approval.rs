@@ -25,3 +25,50 @@ pub(super) fn void(state: &RemediationState, reason: String, context: &Context) 
     }
     events
 }
+
+#[cfg(test)]
+mod tests {
+    use super::PLANS_MAX;
+    use crate::remediation::story::{Command, admit, ask, dry_run, executable, executing, plan, requested, waiting};
+    use crate::remediation::{Admission, Remediation, RemediationPhase};
+    use crate::testing::{REMEDIATION, after, refuses, remediation_executing};
+
+    #[test]
+    fn it_is_planned_again() {
+        for (story, reason) in
+            [(waiting(1), "nobody approved it in time"), (executable(), "nobody had it done in time")]
+        {
+            let state = story.at(after(3_600)).when(Command::ExpireApproval).then_types(&["ApprovalVoided"]);
+            assert_eq!((state.phase, state.reason.as_deref()), (RemediationPhase::Requested, Some(reason)));
+            assert_eq!((state.approvals.len(), state.binding(), state.plan.as_ref()), (0, None, None));
+        }
+    }
+
+    #[test]
+    fn it_is_planned_again_only_so_often() {
+        let mut story = requested();
+        for _ in 1..PLANS_MAX {
+            story = story.at(after(0)).and(plan()).and(dry_run()).and(ask(1, after(60)));
+            story = story.at(after(60)).and(Command::ExpireApproval);
+        }
+        let last = story.at(after(0)).and(plan()).and(dry_run()).and(ask(1, after(60))).at(after(60));
+        let state = last.when(Command::ExpireApproval).then_types(&["ApprovalVoided", "RemediationCancelled"]);
+        let reason = "planned 4 times; the last time: nobody approved it in time";
+        assert_eq!((state.phase, state.reason.as_deref()), (RemediationPhase::Cancelled, Some(reason)));
+    }
+
+    #[test]
+    fn refusals() {
+        let unattended = requested().and(plan()).and(dry_run()).and(admit(Admission::Unattended)).into_events();
+        refuses::<Remediation>(
+            REMEDIATION.0,
+            [
+                ("unknown", vec![], Command::ExpireApproval, "remediation_unknown"),
+                ("still good", waiting(1).into_events(), Command::ExpireApproval, "approval_not_expired"),
+                ("never", unattended, Command::ExpireApproval, "approval_not_expired"),
+                ("begun", remediation_executing(), Command::ExpireApproval, "remediation_wrong_phase"),
+            ],
+        );
+        executing().at(after(3_600)).when(Command::ExpireApproval).then_refused("remediation_wrong_phase");
+    }
+}

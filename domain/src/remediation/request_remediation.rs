@@ -35,3 +35,41 @@ pub(super) fn decide(
         at: context.now,
     }])
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::Outcome;
+    use crate::remediation::story::Command;
+    use crate::remediation::{Problem, Remediation, RemediationPhase, Trigger};
+    use crate::testing::{
+        REMEDIATION, executor, given, problem, refuses, remediation_requested, request_remediation, start,
+    };
+
+    #[test]
+    fn it_is_requested() {
+        let state =
+            given::<Remediation>(REMEDIATION.0, []).when(request_remediation()).then(&[remediation_requested()]);
+        assert_eq!((state.phase, state.id), (RemediationPhase::Requested, Some(REMEDIATION)));
+        assert_eq!((state.requested_by, state.requested_at), (Some(executor()), Some(start())));
+        assert_eq!(state.problem.as_deref(), Some(&problem()));
+    }
+
+    #[test]
+    fn refusals() {
+        let of = |severity| Command::Request {
+            problem: Problem { severity, ..problem() },
+            runbook: None,
+            trigger: Trigger::Policy,
+            dry_run: false,
+        };
+        let again = vec![remediation_requested()];
+        refuses::<Remediation>(
+            REMEDIATION.0,
+            [
+                ("twice", again, request_remediation(), "remediation_already_requested"),
+                ("unknown", vec![], of(Outcome::Unknown), "not_a_problem"),
+                ("well", vec![], of(Outcome::Ok), "not_a_problem"),
+            ],
+        );
+    }
+}

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::testing::{context, fold, start, through_json};
-use domain::{Decider, DomainEvent as _};
+use domain::{Actor, Context, Decider, DomainEvent as _};
 use uuid::Uuid;
 
 /// One aggregate under test.
@@ -26,8 +26,14 @@ impl<D: Decider> Story<D> {
 
     /// Sends a command; what was decided, where it was accepted.
     pub fn send(&mut self, command: D::Command) -> Option<Vec<D::Event>> {
+        let actor = context(self.id, self.now).actor;
+        self.send_by(actor, command)
+    }
+
+    /// The same of somebody else.
+    pub fn send_by(&mut self, actor: Actor, command: D::Command) -> Option<Vec<D::Event>> {
         let name = D::command_name(&command);
-        match D::decide(&self.state, command, &context(self.id, self.now)) {
+        match D::decide(&self.state, command, &Context { now: self.now, actor, id: self.id }) {
             Ok(decided) => {
                 for event in &decided {
                     assert_eq!(event.event_version(), "1");
