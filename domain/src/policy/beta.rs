@@ -47,18 +47,18 @@ pub(super) fn below(a: f64, b: f64, x: f64) -> f64 {
 /// The continued fraction of the incomplete beta function, by Lentz's method.
 fn fraction(a: f64, b: f64, x: f64) -> f64 {
     let away_from_zero = |value: f64| if value.abs() < TINY { TINY } else { value };
-    let mut c = 1.0;
-    let mut d = 1.0 / away_from_zero(1.0 - (a + b) * x / (a + 1.0));
-    let mut sum = d;
+    let mut numerator = 1.0;
+    let mut denominator = 1.0 / away_from_zero(1.0 - (a + b) * x / (a + 1.0));
+    let mut sum = denominator;
     for step in 1..=STEPS_MAX {
         let m = f64::from(step);
         let even = m * (b - m) * x / ((a + 2.0 * m - 1.0) * (a + 2.0 * m));
         let odd = -(a + m) * (a + b + m) * x / ((a + 2.0 * m) * (a + 2.0 * m + 1.0));
         let mut change = 1.0;
         for term in [even, odd] {
-            d = 1.0 / away_from_zero(1.0 + term * d);
-            c = away_from_zero(1.0 + term / c);
-            change = c * d;
+            denominator = 1.0 / away_from_zero(1.0 + term * denominator);
+            numerator = away_from_zero(1.0 + term / numerator);
+            change = numerator * denominator;
             sum *= change;
         }
         if (change - 1.0).abs() < PRECISION {

@@ -25,3 +25,51 @@ pub(super) fn decide(
         }]),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::policy::story::{admit, settle};
+    use crate::policy::story::{approval, built_in, defined, id, name, policy, remediation, request, rule, with_rules};
+    use crate::policy::{Mode, Policy, PolicyCommand, PolicyDefinition, Settlement};
+    use crate::testing::refuses;
+
+    fn define(definition: PolicyDefinition) -> PolicyCommand {
+        PolicyCommand::Define { policy: name(), definition }
+    }
+
+    #[test]
+    fn it_is_defined_once() {
+        let two = || with_rules(vec![rule("all", approval(2))]);
+        let state = built_in().when(define(two())).then(&[defined(two())]);
+        assert_eq!((state.revision, state.definition()), (1, &two()));
+        policy(two()).when(define(two())).then_nothing();
+    }
+
+    #[test]
+    fn what_was_learned_and_reserved_before_stays() {
+        let story = built_in().and(admit(request(1))).and(settle(1, Settlement::Succeeded)).and(admit(request(2)));
+        let state = story.when(define(with_rules(vec![rule("none", Mode::Never)]))).then_types(&["PolicyDefined"]);
+        assert!(state.reservation(remediation(2)).is_some());
+        assert_eq!(state.statistics.of(&request(1).statistics_key()).successes, 1);
+    }
+
+    #[test]
+    fn refusals() {
+        let one = || with_rules(vec![rule("all", approval(1))]);
+        let elsewhere = PolicyCommand::Define { policy: "other".parse().unwrap(), definition: one() };
+        refuses::<Policy>(
+            id(),
+            [
+                ("another name", vec![defined(one())], elsewhere, "policy_misaddressed"),
+                (
+                    "defined",
+                    vec![defined(one())],
+                    define(with_rules(vec![rule("x", approval(1))])),
+                    "policy_already_defined",
+                ),
+                ("no rules", vec![], define(with_rules(vec![])), "policy_out_of_bounds"),
+                ("a rule without a name", vec![], define(with_rules(vec![rule("", approval(1))])), "text_empty"),
+            ],
+        );
+    }
+}

@@ -42,7 +42,7 @@ impl Glob {
     }
 }
 
-/// Steps through both; a mismatch goes back to the last star only, so the time is bounded by the product of the lengths.
+/// Steps through both; a mismatch goes back to the last star only: the time is bounded by the product of the lengths.
 fn matches(pattern: &str, name: &str) -> bool {
     let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
     let (mut p, mut n) = (0, 0);

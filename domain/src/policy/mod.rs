@@ -1,12 +1,12 @@
-//! What may be done about findings, by whom, when and how much of it at a time; and what has been learned from doing it.
+//! What may be done about findings, by whom, when and how much of it at a time; and what was learned from doing it.
 //!
-//! One policy governs one remediation: that of the deployment's label `policy`, else the one named `default`. Where none
-//! was defined, the built-in one decides ([`PolicyDefinition::default`]): nothing runs by itself.
+//! One policy governs one remediation: that of the deployment's label `policy`, else the one named `default`. Where
+//! none was defined, the built-in one decides ([`PolicyDefinition::default`]): nothing runs by itself.
 //!
 //! A plan is admitted by a reservation ([`PolicyEvent::RemediationReserved`]) and ends it by its settlement
-//! ([`PolicyEvent::ReservationReleased`]); all on one stream, so that two plans can not spend the same budget. To be held
-//! back is an accepted decision, not a refused command: a replay shows it. What a state says of a plan at a moment is
-//! [`standing`]; a flood of plans about one resource is answered from there and records next to nothing.
+//! ([`PolicyEvent::ReservationReleased`]); all on one stream, so that two plans can not spend the same budget. To be
+//! held back is an accepted decision, not a refused command: a replay shows it. What a state says of a plan at a moment
+//! is [`standing`]; a flood of plans about one resource is answered from there and records next to nothing.
 
 mod admit;
 mod beta;
@@ -72,7 +72,7 @@ pub enum PolicyCommand {
     /// A plan wants to go on. Accepted whatever the answer: see [`answer`].
     Admit { request: Box<AdmissionRequest> },
     /// It has ended: what it holds is released, and counted. `attributable`: whether the outcome says something of the
-    /// runbook. `failed_actions`: whose fault a failure is, where that is known; else all of the plan's actions bear it.
+    /// runbook. `failed_actions`: whose fault a failure is, where that is known; else all the plan's actions bear it.
     Settle { remediation: RemediationId, outcome: Settlement, attributable: bool, failed_actions: Vec<ActionName> },
     /// A person closes a circuit breaker.
     ResetBreaker { breaker: BreakerKey, reason: String },
@@ -93,13 +93,20 @@ pub struct Counted {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum PolicyEvent {
     /// It says something from now on.
-    PolicyDefined { policy: PolicyName, definition: Arc<PolicyDefinition>, revision: u32, by: Actor, at: DateTime<Utc> },
+    PolicyDefined {
+        policy: PolicyName,
+        definition: Arc<PolicyDefinition>,
+        /// Counts definitions and revisions, from 1.
+        revision: u32,
+        by: Actor,
+        at: DateTime<Utc>,
+    },
     /// It says something else from now on.
     PolicyRevised { definition: Arc<PolicyDefinition>, revision: u32, by: Actor, reason: String, at: DateTime<Utc> },
     /// The built-in policy decides again.
     PolicyRetired { by: Actor, reason: String, at: DateTime<Utc> },
-    /// A plan may go on; what it touches is reserved. `admission` is automatic, approval or unattended; `revision` is that
-    /// of the definition which said so, 0 for the built-in one.
+    /// A plan may go on; what it touches is reserved. `admission` is automatic, approval or unattended; `revision` is
+    /// that of the definition which said so, 0 for the built-in one.
     RemediationReserved {
         request: Box<AdmissionRequest>,
         admission: Admission,
@@ -217,7 +224,7 @@ impl Decider for Policy {
             PolicyCommand::Retire { reason } => retire_policy::decide(state, reason, context),
             PolicyCommand::Admit { request } => admit::decide(state, request, context),
             PolicyCommand::Settle { remediation, outcome, attributable, failed_actions } => {
-                settle::decide(state, remediation, settle::Ended { outcome, attributable, failed_actions }, context)
+                settle::decide(state, remediation, &settle::Ended { outcome, attributable, failed_actions }, context)
             }
             PolicyCommand::ResetBreaker { breaker, reason } => reset_breaker::decide(state, breaker, reason, context),
             PolicyCommand::ChooseRunbook { request } => choose_runbook::decide(state, &request, context),

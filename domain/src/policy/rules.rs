@@ -117,3 +117,6 @@ impl Agreed {
         Verdict { automatic: Some(automatic), lower_bound: Some(bound), ..verdict(admission, reason) }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,5 @@
-//! A remediation has ended: what it held is released, its outcome is counted where it says something of the runbook, and
-//! circuit breakers open or close by it.
+//! A remediation has ended: what it held is released, its outcome is counted where it says something of the runbook,
+//! and circuit breakers open or close by it.
 //!
 //! Nothing to do where it holds nothing; except that a success which a person has taken back afterwards becomes a
 //! failure in what was counted.
@@ -10,6 +10,7 @@ use super::state::Reservation;
 use super::{Counted, PolicyEvent, PolicyRefusal, PolicyState, Posterior};
 use crate::decider::Context;
 use crate::ids::{ActionName, RemediationId};
+use crate::remediation::STEPS_MAX;
 
 /// How it ended.
 pub(super) struct Ended {
@@ -32,12 +33,15 @@ impl Ended {
 pub(super) fn decide(
     state: &PolicyState,
     remediation: RemediationId,
-    ended: Ended,
+    ended: &Ended,
     context: &Context,
 ) -> Result<Vec<PolicyEvent>, PolicyRefusal> {
+    if ended.failed_actions.len() > STEPS_MAX {
+        return Err(PolicyRefusal::TooManyActions { max: STEPS_MAX });
+    }
     let at = context.now;
     let Some(reservation) = state.reservation(remediation) else {
-        return Ok(correction(state, remediation, &ended, context));
+        return Ok(correction(state, remediation, ended, context));
     };
     let request = &reservation.request;
     let key = request.statistics_key();

@@ -70,8 +70,8 @@ pub fn standing(state: &PolicyState, request: &AdmissionRequest, now: DateTime<U
     }
 }
 
-/// What holds for a plan after [`super::PolicyCommand::Admit`] was accepted, whether or not it had to be recorded: a plan
-/// is let on only where it holds a reservation.
+/// What holds for a plan after [`super::PolicyCommand::Admit`] was accepted, whether or not it had to be recorded: a
+/// plan is let on only where it holds a reservation.
 pub fn answer(state: &PolicyState, request: &AdmissionRequest, now: DateTime<Utc>) -> (Admission, String) {
     let (admission, reason) = standing(state, request, now);
     let held = standing_reservation(state, request, now).is_some();

@@ -4,5 +4,8 @@
 
 mod deployment;
 mod finding;
+mod policy;
+mod policy_file;
+mod remediation;
 mod replay;
 mod run;
