@@ -201,22 +201,23 @@ async fn kept_share(address: SocketAddr, span: Span) -> Result<String> {
     let before = Asked::of(&connection.get("/metrics").await?);
     tokio::time::sleep_until(span.end.into()).await;
     let after = Asked::of(&connection.get("/metrics").await?);
-    let (kept, made) = (after.kept - before.kept, after.made - before.made);
-    let stale = after.stale - before.stale;
-    let share = 100.0 * kept / (kept + made).max(1.0);
+    let [kept, shared, made] = [after.kept - before.kept, after.shared - before.shared, after.made - before.made];
+    let all = (kept + shared + made).max(1.0);
     Ok(format!(
-        "{share:.1} % from kept answers ({} made anew, {} of them since a kept one was outdated)",
-        grouped(made),
-        grouped(stale)
+        "{:.1} % from kept answers, {:.1} % from one that was just being made for the same question, {:.1} % made anew \
+         ({}/s)",
+        100.0 * kept / all,
+        100.0 * shared / all,
+        100.0 * made / all,
+        grouped(made / (span.end - span.counts).as_secs_f64())
     ))
 }
 
 /// What the server has counted.
-#[derive(Default)]
 struct Asked {
     kept: f64,
+    shared: f64,
     made: f64,
-    stale: f64,
 }
 
 impl Asked {
@@ -225,6 +226,6 @@ impl Asked {
             let name = format!("cmdiag_answers_asked_total{{result=\"{result}\"}} ");
             metrics.lines().find_map(|line| line.strip_prefix(&name)?.parse::<f64>().ok()).unwrap_or_default()
         };
-        Self { kept: value("hit") + value("shared"), made: value("miss"), stale: value("stale") }
+        Self { kept: value("hit"), shared: value("shared"), made: value("miss") }
     }
 }
