@@ -16,7 +16,7 @@ impl MetricSource for AnswerSamples {
             .into_iter()
             .map(|(result, count)| Sample {
                 name: "cmdiag_answers_asked",
-                help: "Queries by what was kept for them; stale ones are misses, too",
+                help: "Queries by what was kept for them; stale ones are misses or shared, too",
                 kind: SampleKind::Counter,
                 labels: vec![("result", result.to_owned())],
                 value: count as f64,

@@ -65,7 +65,7 @@ pub struct AnswerFigures {
     pub hits: u64,
     /// Questions that waited for an identical one's answer.
     pub shared: u64,
-    /// Questions whose kept answer was no longer true; these count as misses, too.
+    /// Questions whose kept answer was no longer true; these count as misses or as shared, too.
     pub stale: u64,
     /// Questions that had to be answered.
     pub misses: u64,
