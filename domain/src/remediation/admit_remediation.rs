@@ -18,14 +18,14 @@ pub(super) fn decide(
     state: &RemediationState,
     policy: PolicyName,
     admission: Admission,
-    reason: String,
+    reason: &str,
     context: &Context,
 ) -> Result<Vec<RemediationEvent>, RemediationRefusal> {
     state.require_phase(&[RemediationPhase::Previewed, RemediationPhase::Deferred])?;
     if let Some(retry_at) = state.retry_at.filter(|retry_at| context.now < *retry_at) {
         return Err(RemediationRefusal::RetryAhead { retry_at });
     }
-    let reason = told(&reason);
+    let reason = told(reason);
     let at = context.now;
     match admission {
         Admission::Forbidden => {

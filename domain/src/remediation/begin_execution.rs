@@ -17,10 +17,10 @@ pub(super) fn decide(
         return Err(RemediationRefusal::StatesIncomplete);
     }
     if state.expires_at.is_some_and(|expires_at| expires_at <= context.now) {
-        return Ok(void(state, "it was not begun in time".to_owned(), context));
+        return Ok(void(state, "it was not begun in time", context));
     }
     if state.check_version.as_deref() != Some(check_version) {
-        return Ok(void(state, "the check has another version now".to_owned(), context));
+        return Ok(void(state, "the check has another version now", context));
     }
     let drifted: Vec<&str> = state
         .previews
@@ -31,7 +31,7 @@ pub(super) fn decide(
         .collect();
     if !drifted.is_empty() {
         let reason = format!("the target is not as it was in the dry run any more: {}", drifted.join(", "));
-        return Ok(void(state, reason, context));
+        return Ok(void(state, &reason, context));
     }
     Ok(vec![RemediationEvent::ExecutionStarted { by, at: context.now }])
 }

@@ -36,7 +36,7 @@ impl Decider for Remediation {
             Command::RecordDryRun { previews } => record_dry_run::decide(state, previews, context),
             Command::FailDryRun { reason } => fail_dry_run::decide(state, &reason, context),
             Command::Admit { policy, admission, reason } => {
-                admit_remediation::decide(state, policy, admission, reason, context)
+                admit_remediation::decide(state, policy, admission, &reason, context)
             }
             Command::Approve { binding, comment, on_behalf_of } => {
                 approve_remediation::decide(state, binding, comment, on_behalf_of, context)
@@ -49,7 +49,7 @@ impl Decider for Remediation {
                 begin_execution::decide(state, &states, &check_version, context)
             }
             Command::Cancel { reason } => cancel_remediation::decide(state, reason, context),
-            Command::Halt { undo, reason } => halt_remediation::decide(state, undo, reason, context),
+            Command::Halt { undo, reason } => halt_remediation::decide(state, undo, &reason, context),
             Command::Undo { reason } => undo_remediation::decide(state, reason, context),
             Command::Release { comment } => release_remediation::decide(state, comment, context),
             Command::RecordPostCheck { results } => record_post_check::decide(state, results, context),

@@ -10,6 +10,15 @@ use chrono::{DateTime, Utc};
 use std::sync::Arc;
 
 impl RemediationState {
+    /// What it is after these events.
+    pub(super) fn after(&self, events: &[RemediationEvent]) -> Self {
+        let mut ahead = self.clone();
+        for event in events {
+            ahead.evolve(event);
+        }
+        ahead
+    }
+
     pub(super) fn evolve(&mut self, event: &RemediationEvent) {
         match event {
             RemediationEvent::RemediationRequested { remediation, problem, runbook, trigger, dry_run, by, at } => {

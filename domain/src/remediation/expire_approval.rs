@@ -12,13 +12,13 @@ pub(super) fn decide(state: &RemediationState, context: &Context) -> Result<Vec<
         RemediationPhase::AwaitingApproval => "nobody approved it in time",
         _ => "nobody had it done in time",
     };
-    Ok(void(state, reason.to_owned(), context))
+    Ok(void(state, reason, context))
 }
 
 /// The approval is void: it is planned anew, or given up where that was done often enough.
-pub(super) fn void(state: &RemediationState, reason: String, context: &Context) -> Vec<RemediationEvent> {
+pub(super) fn void(state: &RemediationState, reason: &str, context: &Context) -> Vec<RemediationEvent> {
     let at = context.now;
-    let mut events = vec![RemediationEvent::ApprovalVoided { reason: reason.clone(), at }];
+    let mut events = vec![RemediationEvent::ApprovalVoided { reason: reason.to_owned(), at }];
     if state.plans >= PLANS_MAX {
         let reason = format!("planned {PLANS_MAX} times; the last time: {reason}");
         events.push(RemediationEvent::RemediationCancelled { reason, by: context.actor.clone(), at });

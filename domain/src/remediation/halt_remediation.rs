@@ -9,13 +9,13 @@ use crate::text::{REASON_CHARS_MAX, required};
 pub(super) fn decide(
     state: &RemediationState,
     undo: bool,
-    reason: String,
+    reason: &str,
     context: &Context,
 ) -> Result<Vec<RemediationEvent>, RemediationRefusal> {
     state.require_open()?;
-    required("the reason", &reason, REASON_CHARS_MAX)?;
+    required("the reason", reason, REASON_CHARS_MAX)?;
     let (by, at) = (context.actor.clone(), context.now);
-    let halted = RemediationEvent::RemediationHalted { undo, reason: reason.clone(), by: by.clone(), at };
+    let halted = RemediationEvent::RemediationHalted { undo, reason: reason.to_owned(), by: by.clone(), at };
     if state.phase == RemediationPhase::RollingBack {
         // What is being taken back goes on to be, unless nothing at all may be done.
         let is_known = undo && state.halted;

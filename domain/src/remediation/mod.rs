@@ -1,8 +1,8 @@
 //! A remediation's life: a saga whose log is its own events.
 //!
-//! Requested, planned, dry run, admitted by the policy, approved where that is asked for, executed step by step, checked
-//! by the very check that raised the finding. Whatever fails on the way is taken back in reverse order, and that is
-//! proven. At rest it has succeeded, failed with nothing left behind, or is stuck: then a person is needed.
+//! Requested, planned, dry run, admitted by the policy, approved where that is asked for, executed step by step,
+//! checked by the very check that raised the finding. Whatever fails on the way is taken back in reverse order, and
+//! that is proven. At rest it has succeeded, failed with nothing left behind, or is stuck: then a person is needed.
 //!
 //! Of one step the log holds: the intent, before anything is done ([`RemediationEvent::StepStarted`]); what was there
 //! ([`RemediationEvent::BeforeImageCaptured`]), before anything is changed; and the outcome. Whoever takes over after a
@@ -162,13 +162,14 @@ pub enum RemediationCommand {
     ExpireApproval,
     /// Do it. Who asks is the executor.
     Execute,
-    /// What the target is like now, in the order of the plan's steps, as in [`StepPreview::state`], and the version of the
-    /// check in force: execution starts where both are what was approved; else the approval is void.
+    /// What the target is like now, in the order of the plan's steps, as in [`StepPreview::state`], and the version of
+    /// the check in force: execution starts where both are what was approved; else the approval is void.
     Begin { states: Vec<Option<ContentHash>>, check_version: String },
-    /// A step is about to be done: the intent. Whoever takes over a step under way says so too: that is another attempt.
+    /// A step is about to be done: the intent. Whoever takes over a step under way says so too: that is another
+    /// attempt.
     StartStep { step: StepName },
-    /// What was there before it. Only where this is accepted may the step be applied: it is refused where the step must not
-    /// go on (another one failed, it was cancelled or halted, the target is not as approved).
+    /// What was there before it. Only where this is accepted may the step be applied: it is refused where the step must
+    /// not go on (another one failed, it was cancelled or halted, the target is not as approved).
     RecordBeforeImage { step: StepName, image: BeforeImage },
     /// It is done and verified. `found_done`: whoever took over found that it had been done already.
     RecordStepSucceeded { step: StepName, outputs: Outputs, found_done: bool },
@@ -176,8 +177,8 @@ pub enum RemediationCommand {
     RecordStepFailed { step: StepName, error: String },
     /// What the post-checks gave.
     RecordPostCheck { results: Vec<PostCheckResult> },
-    /// Take back what has been done: a person asks, of a remediation that has succeeded or was halted; or, after the cause
-    /// was seen to, of a stuck one.
+    /// Take back what has been done: a person asks, of a remediation that has succeeded or was halted; or, after the
+    /// cause was seen to, of a stuck one.
     Undo { reason: String },
     /// A step is about to be taken back: the intent.
     StartUndo { step: StepName },

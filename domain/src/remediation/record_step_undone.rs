@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn what_can_not_be_taken_back_keeps_what_it_came_after() {
         let impossible = Undoing::Impossible { reason: "what is gone is gone".to_owned() };
-        let done = with_done(executing_with("restore-file", impossible.clone()), &["find-copy", "recount"]);
+        let done = with_done(executing_with("restore-file", &impossible), &["find-copy", "recount"]);
         let failed = with_captured(done, &["restore-file"]).and(fail("restore-file"));
         let state = failed.and(start_undo("recount")).when(undone("recount")).then_types(&[
             "StepUndone",
@@ -90,7 +90,7 @@ mod tests {
              find-copy (a later step that was not taken back may rely on it)"
         ));
         // Nothing of it was applied where there is no before-image: then there is nothing to take back.
-        let untouched = executing_with("recount", impossible).and(crate::remediation::story::start_step("recount"));
+        let untouched = executing_with("recount", &impossible).and(crate::remediation::story::start_step("recount"));
         let types = ["StepFailed", "RollbackStarted", "RollbackProven", "RemediationFailed"];
         untouched.when(fail("recount")).then_types(&types);
     }

@@ -1,4 +1,5 @@
-//! A step could not be taken back: what it came after stays too, the rest is still taken back, and then a person is needed.
+//! A step could not be taken back: what it came after stays too, the rest is still taken back, and then a person is
+//! needed.
 
 use super::rollback::conclude;
 use super::size::told;

@@ -14,15 +14,14 @@ pub(super) struct Turn {
     pub(super) at: DateTime<Utc>,
 }
 
-/// These events, and then: all that has been done is taken back. Where nothing (more) can be taken back, it is also said
-/// what that comes to.
+/// These events, and then: all that has been done is taken back. Where nothing (more) can be taken back, it is also
+/// said what that comes to.
 pub(super) fn turn_back(
     state: &RemediationState,
     mut events: Vec<RemediationEvent>,
     turn: Turn,
 ) -> Vec<RemediationEvent> {
-    let mut ahead = state.clone();
-    events.iter().for_each(|event| ahead.evolve(event));
+    let ahead = state.after(&events);
     let Turn { reason, by, end, at } = turn;
     events.push(RemediationEvent::RollbackStarted { reason, by, steps: order(&ahead), end, at });
     conclude(state, events, at)
@@ -34,8 +33,7 @@ pub(super) fn conclude(
     mut events: Vec<RemediationEvent>,
     at: DateTime<Utc>,
 ) -> Vec<RemediationEvent> {
-    let mut ahead = state.clone();
-    events.iter().for_each(|event| ahead.evolve(event));
+    let ahead = state.after(&events);
     let Some(rollback) = &ahead.rollback else { return events };
     if next_undo(&ahead).is_some() {
         return events;
@@ -126,8 +124,7 @@ impl RemediationState {
         by: &Actor,
         at: DateTime<Utc>,
     ) -> Vec<RemediationEvent> {
-        let mut ahead = self.clone();
-        ahead.evolve(&outcome);
+        let ahead = self.after(std::slice::from_ref(&outcome));
         if !ahead.can_turn_back() {
             return vec![outcome];
         }

@@ -1,4 +1,5 @@
-//! The intent to do a step: recorded before anything is done. A step under way is begun once more by whoever takes over.
+//! The intent to do a step: recorded before anything is done. A step under way is begun once more by whoever takes
+//! over.
 
 use super::{RemediationEvent, RemediationPhase, RemediationRefusal, RemediationState, StepPhase};
 use crate::decider::Context;

@@ -276,8 +276,8 @@ pub struct RemediationState {
     pub delegations: Vec<Delegation>,
     /// Who has it done.
     pub executor: Option<Actor>,
-    /// Everybody who ever approved this remediation, whatever the plan was then, or on whose behalf that was done, or who
-    /// asked somebody else to: they never execute it. In the form in which people are compared.
+    /// Everybody who ever approved this remediation, whatever the plan was then, or on whose behalf that was done, or
+    /// who asked somebody else to: they never execute it. In the form in which people are compared.
     pub(super) approvers: BTreeSet<String>,
     /// Everybody who ever had it done: they never approve it.
     pub(super) executors: BTreeSet<String>,

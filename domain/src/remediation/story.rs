@@ -128,7 +128,7 @@ pub(super) fn executing() -> Given<Remediation> {
 }
 
 /// The sample remediation in execution, of which one step is taken back otherwise than in the sample plan.
-pub(super) fn executing_with(step: &str, undo: Undoing) -> Given<Remediation> {
+pub(super) fn executing_with(step: &str, undo: &Undoing) -> Given<Remediation> {
     let mut plan = remediation_plan();
     plan.steps
         .iter_mut()

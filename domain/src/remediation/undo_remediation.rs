@@ -1,4 +1,5 @@
-//! A person wants taken back what was done: of a remediation that has succeeded or was halted, or once more of a stuck one.
+//! A person wants taken back what was done: of a remediation that has succeeded or was halted, or once more of a stuck
+//! one.
 
 use super::people::require_person;
 use super::rollback::{Turn, next_undo, turn_back};
@@ -26,10 +27,8 @@ pub(super) fn decide(
     }
     let turn = Turn { reason, by: context.actor.clone(), end, at: context.now };
     let events = turn_back(state, Vec::new(), turn);
-    let mut ahead = state.clone();
-    events.iter().for_each(|event| ahead.evolve(event));
     // Of one that is at rest with something left behind, nothing would change but the reason.
-    if state.phase != RemediationPhase::Succeeded && next_undo(&ahead).is_none() {
+    if state.phase != RemediationPhase::Succeeded && next_undo(&state.after(&events)).is_none() {
         return Err(RemediationRefusal::NothingToUndo);
     }
     Ok(events)
@@ -98,9 +97,9 @@ mod tests {
     #[test]
     fn refusals() {
         let novel = Command::Undo { reason: "x".repeat(1_001) };
-        let irreversible = with_done(executing_with("restore-file", impossible()), &ALL);
+        let irreversible = with_done(executing_with("restore-file", &impossible()), &ALL);
         let left = irreversible.and(post_check(post_check_results(Outcome::Ok)));
-        let only = with_done(executing_with("recount", impossible()), &["recount"]).and(halt(false));
+        let only = with_done(executing_with("recount", &impossible()), &["recount"]).and(halt(false));
         refuses::<Remediation>(
             REMEDIATION.0,
             [

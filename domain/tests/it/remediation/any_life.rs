@@ -82,6 +82,13 @@ fn succeed(step: StepName, found_done: bool) -> Command {
     Command::RecordStepSucceeded { step, outputs: [("copy".to_owned(), json!("x"))].into(), found_done }
 }
 
+fn ask() -> impl Strategy<Value = Ask> {
+    prop_oneof![
+        3 => any::<u8>().prop_map(Ask::Next),
+        2 => command().prop_map(|command| Ask::Any(Box::new(command))),
+    ]
+}
+
 /// All that may be sent for what `next` proposes.
 fn proposed(state: &RemediationState, now: DateTime<Utc>) -> Vec<Command> {
     let admit = |admission| Command::Admit { policy: "default".parse().expect("a name"), admission, reason: text() };
@@ -187,14 +194,14 @@ fn perform(story: &mut Story<Remediation>, by: Actor, ask: Ask) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(600) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
 
     #[test]
     fn any_life_replays_and_keeps_its_rules(
         asks in prop::collection::vec(
             (
                 actor(),
-                prop_oneof![3 => any::<u8>().prop_map(Ask::Next), 2 => command().prop_map(|any| Ask::Any(Box::new(any)))],
+                ask(),
                 0..40_i64,
             ),
             0..90,

@@ -1,5 +1,5 @@
-//! A double of the executor that performs what `next` says, with failures and crashes anywhere: it always comes to rest,
-//! and what it leaves behind is what the log says.
+//! A double of the executor that performs what `next` says, with failures and crashes anywhere: it always comes to
+//! rest, and what it leaves behind is what the log says.
 
 use super::invariants;
 use super::plans::any_plan;
@@ -7,14 +7,14 @@ use super::world::{Chance, World};
 use crate::replay::Story;
 use chrono::TimeDelta;
 use domain::remediation::{
-    Admission, Next, Plan, PlannedStep, Remediation, RemediationCommand as Command, RemediationState, Rest, StepStage,
-    StepWork, Undoing, next,
+    Admission, Next, Plan, PlannedStep, Remediation, RemediationCommand as Command, RemediationState, Rest, StepPhase,
+    StepStage, StepWork, Undoing, next,
 };
 use domain::testing::{REMEDIATION, post_check_results, remediation_previews, request_remediation};
 use domain::{Actor, Outcome, StepName};
 use proptest::prelude::*;
 use serde_json::json;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// More than any life takes: each of its loops is bounded.
 const PERFORMED_MAX: usize = 20_000;
@@ -27,8 +27,8 @@ struct Executor {
     chance: Chance,
     /// Crashes before anything is recorded: the world must grant progress now and then.
     crashes_left: u32,
-    /// Whether what is under way was begun by somebody who is gone.
-    took_over: bool,
+    /// The steps that were begun by somebody who is gone.
+    orphans: BTreeSet<StepName>,
 }
 
 fn person(number: usize) -> Actor {
@@ -40,7 +40,7 @@ impl Executor {
         let mut story = Story::of(REMEDIATION.0);
         story.send(request_remediation()).expect("accepted");
         let (world, chance) = (World::default(), Chance::of(bytes));
-        Self { story, plan, world, chance, crashes_left: 50, took_over: false }
+        Self { story, plan, world, chance, crashes_left: 50, orphans: BTreeSet::new() }
     }
 
     /// Sends what `next` has proposed: it must be accepted.
@@ -62,8 +62,15 @@ impl Executor {
             return false;
         }
         self.crashes_left -= 1;
-        self.took_over = true;
+        self.die();
         true
+    }
+
+    /// Whoever performs is gone; somebody else takes over.
+    fn die(&mut self) {
+        let is_begun = |phase| matches!(phase, StepPhase::Started | StepPhase::Captured);
+        let begun = self.story.state.steps.iter().filter(|(_, step)| is_begun(step.phase));
+        self.orphans = begun.map(|(name, _)| name.clone()).collect();
     }
 
     fn run(&mut self) -> Rest {
@@ -130,7 +137,7 @@ impl Executor {
             }
             Next::Undo(step) => self.undo(&step),
             Next::GiveUpUndo(step) => {
-                self.must(Command::RecordUndoFailed { step, error: "again and again".to_owned() })
+                self.must(Command::RecordUndoFailed { step, error: "again and again".to_owned() });
             }
             Next::Nothing | Next::Rest(_) => panic!("nothing to perform"),
         }
@@ -178,8 +185,8 @@ impl Executor {
     /// One stage of one step.
     fn work(&mut self, work: &StepWork) {
         let (step, name) = (self.planned(&work.step), work.step.clone());
-        let is_adopted = self.took_over && matches!(work.from, StepStage::Capture | StepStage::Decide);
-        if is_adopted || work.from == StepStage::Intent {
+        let is_adopted = self.orphans.remove(&name);
+        if work.from == StepStage::Intent || (is_adopted && work.from != StepStage::GiveUp) {
             self.must(Command::StartStep { step: name.clone() });
         }
         let failed = |error: &str| Command::RecordStepFailed { step: name.clone(), error: error.to_owned() };
@@ -196,7 +203,6 @@ impl Executor {
             }
             StepStage::Decide => self.apply(&step),
         }
-        self.took_over = self.took_over && self.chance.one_in(2);
     }
 
     fn apply(&mut self, step: &PlannedStep) {
@@ -211,8 +217,7 @@ impl Executor {
             // It dies with the change made and nothing recorded.
             2 | 3 => {
                 self.world.target(step).applied = true;
-                self.took_over = true;
-                return;
+                return self.die();
             }
             _ => self.world.target(step).applied = true,
         }
@@ -224,7 +229,7 @@ impl Executor {
         let step = self.planned(name);
         self.must(Command::StartUndo { step: name.clone() });
         if self.chance.one_in(8) {
-            return self.took_over = true;
+            return self.die();
         }
         if self.chance.one_in(16) {
             return self.must(Command::RecordUndoFailed { step: name.clone(), error: "no route to host".to_owned() });
@@ -279,7 +284,7 @@ fn check_world(rest: Rest, state: &RemediationState, world: &World) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1_500) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(500) })]
 
     #[test]
     fn it_always_comes_to_rest(plan in any_plan(), bytes in prop::collection::vec(any::<u8>(), 1..200)) {

@@ -1,6 +1,8 @@
 //! What holds in every accepted history.
 
-use domain::remediation::{Next, Plan, Remediation, RemediationEvent, RemediationPhase, RemediationState, Rest, next};
+use domain::remediation::{
+    Next, Plan, Remediation, RemediationEvent, RemediationPhase, RemediationState, Rest, RollbackEnd, next,
+};
 use domain::testing::fold;
 use domain::{Actor, StepName};
 use std::collections::BTreeSet;
@@ -66,7 +68,7 @@ pub fn steps_are_in_order(events: &[RemediationEvent]) {
         BTreeSet<&StepName>,
     ) = Default::default();
     let mut turned_back = false;
-    for (place, event) in events.iter().enumerate() {
+    for event in events {
         match event {
             RemediationEvent::RemediationPlanned { plan: made, .. } => plan = Some(made),
             RemediationEvent::StepStarted { step, .. } => {
@@ -85,16 +87,14 @@ pub fn steps_are_in_order(events: &[RemediationEvent]) {
             RemediationEvent::StepFailed { step, .. } => {
                 assert!(started.contains(step) && ended.insert(step) && !turned_back, "an outcome of {step}");
             }
-            RemediationEvent::RollbackStarted { .. } => {
+            RemediationEvent::RollbackStarted { reason, end: RollbackEnd::Failed, .. } => {
                 // Whoever cancels or halts has ended what was under way; a failure waits for it.
-                let is_failure = matches!(
-                    events[place - 1],
-                    RemediationEvent::StepFailed { .. } | RemediationEvent::StepSucceeded { .. }
-                );
+                let is_failure = !reason.contains("; then: ");
                 let is_waited_for = captured.iter().all(|step| ended.contains(step));
                 assert!(!is_failure || is_waited_for, "taken back while a step may be changing something");
                 turned_back = true;
             }
+            RemediationEvent::RollbackStarted { .. } => turned_back = true,
             _ => {}
         }
     }

@@ -25,7 +25,7 @@ impl Chance {
 
     /// One time in so many.
     pub fn one_in(&mut self, times: u8) -> bool {
-        self.draw() % times == 0
+        self.draw().is_multiple_of(times)
     }
 
     pub fn below(&mut self, bound: usize) -> usize {
