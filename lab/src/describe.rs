@@ -26,66 +26,17 @@ pub fn describe(
     admin_url: &str,
 ) -> Result<LabDescription, LabError> {
     let mut components = vec![dataset(options, folders, roles, admin_url)?];
-    for wgs in WORKGROUP_SERVERS {
-        let mut settings = vec![
-            ("host", "127.0.0.1".to_owned()),
-            ("port", port(ports, wgs)),
-            ("config", text(&folders.config(wgs))),
-            ("admin_config", text(&folders.admin_config())),
-            ("logs", text(&folders.logs(wgs))),
-            ("utc_offset_minutes", utc_offset_minutes()),
-            ("dbid", DBID.to_owned()),
-            ("dataset", "dataset".to_owned()),
-            ("service_command", service_command(folders, wgs)),
-            ("service_guard_s", SERVICE_GUARD_S.to_owned()),
-        ];
-        // The audit log is written by one server only.
-        if wgs == WORKGROUP_SERVERS[0] {
-            settings.push(("audit_logs", text(&folders.audit_logs())));
-        }
-        components.push(component(wgs, "workgroup-server", settings));
-    }
-    for (number, name, _) in STORES {
-        let settings = vec![
-            ("path", text(&folders.store_root(name))),
-            ("store_number", number.to_string()),
-            ("dbid", DBID.to_owned()),
-            ("dataset", "dataset".to_owned()),
-        ];
-        components.push(component(name, "document-store", settings));
-    }
-    let web = vec![
-        ("url", format!("https://127.0.0.1:{}", port(ports, "web"))),
-        ("ca", text(&web::ca_file(folders))),
-        ("host", "127.0.0.1".to_owned()),
-        ("port", port(ports, "web")),
-        // What its users call it: the name that its certificate must have.
-        ("server_name", "localhost".to_owned()),
-        ("logs", text(&folders.logs("web"))),
-        ("utc_offset_minutes", utc_offset_minutes()),
-        ("service_command", service_command(folders, "web")),
-        ("service_guard_s", SERVICE_GUARD_S.to_owned()),
-    ];
-    components.push(for_actions(component("web", "web-tier", web), folders));
-    let events = vec![
-        ("logs", text(&folders.logs("events"))),
-        ("utc_offset_minutes", utc_offset_minutes()),
-        ("audit_logs", text(&folders.audit_logs())),
-        ("dbid", DBID.to_owned()),
-        ("dataset", "dataset".to_owned()),
-        ("connector", "web".to_owned()),
-        ("service_command_render", service_command(folders, "render")),
-        ("service_command_mail", service_command(folders, "mail")),
-        ("service_guard_s", SERVICE_GUARD_S.to_owned()),
-    ];
-    components.push(component("events", "event-processor", events));
+    components.extend(WORKGROUP_SERVERS.map(|wgs| workgroup_server(folders, ports, wgs)));
+    components.extend(STORES.map(|(number, name, _)| store(folders, number, name)));
+    components.push(web_tier(folders, ports));
+    components.push(event_processor(folders));
     let content_index = vec![
         ("url", format!("http://127.0.0.1:{}", port(ports, "index"))),
         ("index", index::ALIAS.to_owned()),
         ("dataset", "dataset".to_owned()),
     ];
     components.push(for_actions(component("content-index", "content-index", content_index), folders));
-    components.push(component("host", "host", vec![("path", text(folders.root()))]));
+    components.push(host(folders));
     match &options.redis_url {
         Some(url) => components.push(cache(folders, url)?),
         // What an earlier start was given is not there any more.
@@ -99,6 +50,90 @@ pub fn describe(
         components,
         overrides: overrides(),
     })
+}
+
+fn workgroup_server(folders: &Folders, ports: &BTreeMap<String, u16>, wgs: &str) -> LabComponent {
+    let mut settings = vec![
+        ("host", "127.0.0.1".to_owned()),
+        ("port", port(ports, wgs)),
+        ("config", text(&folders.config(wgs))),
+        ("admin_config", text(&folders.admin_config())),
+        ("logs", text(&folders.logs(wgs))),
+        ("archive_path", text(&folders.log_archive())),
+        ("utc_offset_minutes", utc_offset_minutes()),
+        ("dbid", DBID.to_owned()),
+        ("dataset", "dataset".to_owned()),
+        ("service_command", service_command(folders, wgs)),
+        ("service_guard_s", SERVICE_GUARD_S.to_owned()),
+    ];
+    // The audit log is written by one server only.
+    if wgs == WORKGROUP_SERVERS[0] {
+        settings.push(("audit_logs", text(&folders.audit_logs())));
+    }
+    component(wgs, "workgroup-server", settings)
+}
+
+fn store(folders: &Folders, number: i64, name: &str) -> LabComponent {
+    let settings = vec![
+        ("path", text(&folders.store_root(name))),
+        ("backup_path", text(&folders.backup_root(name))),
+        ("quarantine_path", text(&folders.quarantine(name))),
+        ("store_number", number.to_string()),
+        ("dbid", DBID.to_owned()),
+        ("dataset", "dataset".to_owned()),
+    ];
+    component(name, "document-store", settings)
+}
+
+fn web_tier(folders: &Folders, ports: &BTreeMap<String, u16>) -> LabComponent {
+    let [certificate, key] = web::served_files(folders);
+    let [renewed, renewed_key] = web::renewed_files(folders);
+    let web = vec![
+        ("url", format!("https://127.0.0.1:{}", port(ports, "web"))),
+        ("ca", text(&web::ca_file(folders))),
+        ("host", "127.0.0.1".to_owned()),
+        ("port", port(ports, "web")),
+        // What its users call it: the name that its certificate must have.
+        ("server_name", "localhost".to_owned()),
+        ("logs", text(&folders.logs("web"))),
+        ("archive_path", text(&folders.log_archive())),
+        ("certificate_file", text(&certificate)),
+        ("certificate_key_file", text(&key)),
+        ("renewed_certificate_file", text(&renewed)),
+        ("renewed_certificate_key_file", text(&renewed_key)),
+        ("certificate_watched", "true".to_owned()),
+        ("utc_offset_minutes", utc_offset_minutes()),
+        ("service_command", service_command(folders, "web")),
+        ("service_guard_s", SERVICE_GUARD_S.to_owned()),
+    ];
+    for_actions(component("web", "web-tier", web), folders)
+}
+
+fn event_processor(folders: &Folders) -> LabComponent {
+    let events = vec![
+        ("logs", text(&folders.logs("events"))),
+        ("archive_path", text(&folders.log_archive())),
+        ("utc_offset_minutes", utc_offset_minutes()),
+        ("audit_logs", text(&folders.audit_logs())),
+        ("dbid", DBID.to_owned()),
+        ("dataset", "dataset".to_owned()),
+        ("connector", "web".to_owned()),
+        ("service_command_render", service_command(folders, "render")),
+        ("service_command_mail", service_command(folders, "mail")),
+        ("service_guard_s", SERVICE_GUARD_S.to_owned()),
+    ];
+    component("events", "event-processor", events)
+}
+
+fn host(folders: &Folders) -> LabComponent {
+    let host = vec![
+        ("path", text(folders.root())),
+        ("logs", text(&folders.root().join("logs"))),
+        ("archive_path", text(&folders.log_archive())),
+        ("temp_path", text(&folders.temp())),
+        ("temp_archive_path", text(&folders.temp_archive())),
+    ];
+    component("host", "host", host)
 }
 
 /// Thresholds of the lab's own. A session that a fault opens is seconds old when it is looked for, where a real one

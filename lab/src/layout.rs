@@ -124,10 +124,39 @@ impl Folders {
         self.stores().join(component)
     }
 
+    /// The root of a store's backup: the same layout as the store's.
+    pub fn backup_root(&self, component: &str) -> PathBuf {
+        self.root.join("backup").join(component)
+    }
+
+    /// Where what does not belong into a store is moved.
+    pub fn quarantine(&self, component: &str) -> PathBuf {
+        self.root.join("quarantine").join(component)
+    }
+
+    /// Where old logs are moved.
+    pub fn log_archive(&self) -> PathBuf {
+        self.root.join("archive/logs")
+    }
+
+    /// Where programs leave what they need for a while.
+    pub fn temp(&self) -> PathBuf {
+        self.root.join("temp")
+    }
+
+    /// Where old temporary files are moved.
+    pub fn temp_archive(&self) -> PathBuf {
+        self.root.join("archive/temp")
+    }
+
     /// Where a store's numbered folders are: `<root>/<DBID>/<store number>`.
     pub fn store(&self, number: i64) -> PathBuf {
-        let component = STORES.iter().find(|store| store.0 == number).map_or("store-1", |store| store.1);
-        self.store_root(component).join(DBID).join(number.to_string())
+        self.store_root(component_of(number)).join(DBID).join(number.to_string())
+    }
+
+    /// The same in its backup.
+    pub fn backup(&self, number: i64) -> PathBuf {
+        self.backup_root(component_of(number)).join(DBID).join(number.to_string())
     }
 
     pub fn config(&self, wgs: &str) -> PathBuf {
@@ -146,6 +175,10 @@ impl Folders {
     pub fn audit_logs(&self) -> PathBuf {
         self.root.join("audit").join(DBID).join("AuditLogs")
     }
+}
+
+fn component_of(number: i64) -> &'static str {
+    STORES.iter().find(|store| store.0 == number).map_or("store-1", |store| store.1)
 }
 
 /// Writes a file whole or not at all: readers in other processes never see half of it.

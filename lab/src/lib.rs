@@ -42,6 +42,7 @@ mod options;
 mod redis;
 mod score;
 mod service_manager;
+mod spaces;
 mod store;
 mod undo;
 mod up;

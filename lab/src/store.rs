@@ -103,9 +103,28 @@ pub fn plan(volume: Volume, seed: u64) -> Vec<Stored> {
         .collect()
 }
 
+/// Which of two trees is written: they hold the same.
+#[derive(Debug, Clone, Copy)]
+pub enum Tree {
+    /// The stores.
+    Stores,
+    /// Their backup.
+    Backup,
+}
+
+impl Tree {
+    fn folder(self, folders: &Folders, number: i64) -> PathBuf {
+        match self {
+            Self::Stores => folders.store(number),
+            Self::Backup => folders.backup(number),
+        }
+    }
+}
+
 /// Writes all files, several at a time, and fills in their hashes.
 pub async fn write_all(
     folders: &Folders,
+    tree: Tree,
     mut planned: Vec<Stored>,
     seed: u64,
     born: DateTime<Utc>,
@@ -114,7 +133,7 @@ pub async fn write_all(
         let last = planned.iter().filter(|one| one.store == number).filter_map(|one| one.relative.parent()).max();
         let last: i64 = last.and_then(|folder| folder.to_str()?.parse().ok()).unwrap_or(0);
         for folder in 0..=last {
-            let path = folders.store(number).join(format!("{folder:03}"));
+            let path = tree.folder(folders, number).join(format!("{folder:03}"));
             std::fs::create_dir_all(&path).map_err(LabError::io("create", &path))?;
         }
     }
@@ -124,7 +143,7 @@ pub async fn write_all(
     while !planned.is_empty() {
         let rest = planned.split_off(share.min(planned.len()));
         let (folders, mine) = (folders.clone(), planned);
-        writers.spawn_blocking(move || write_some(&folders, mine, seed, born).map(|done| (part, done)));
+        writers.spawn_blocking(move || write_some(&folders, tree, mine, seed, born).map(|done| (part, done)));
         part += 1;
         planned = rest;
     }
@@ -138,6 +157,7 @@ pub async fn write_all(
 
 fn write_some(
     folders: &Folders,
+    tree: Tree,
     mut mine: Vec<Stored>,
     seed: u64,
     born: DateTime<Utc>,
@@ -146,7 +166,7 @@ fn write_some(
     for one in &mut mine {
         content(&mut buffer, seed, &one.resid, one.bytes as usize);
         one.hash = sha256(&buffer);
-        let path = folders.store(one.store).join(&one.relative);
+        let path = tree.folder(folders, one.store).join(&one.relative);
         write_file(&path, &buffer, FILE_MODE, (born - Duration::seconds(one.age_s)).into())?;
     }
     Ok(mine)

@@ -14,6 +14,7 @@ use crate::live::wgs::WgsDoubles;
 use crate::manifest::Manifest;
 use crate::options::LabOptions;
 use crate::redis;
+use crate::spaces;
 use crate::store;
 use crate::web::{self, Listener};
 use chrono::{DateTime, SubsecRound as _, Utc};
@@ -90,12 +91,15 @@ impl Lab {
         born: DateTime<Utc>,
     ) -> Result<Self, LabError> {
         let roles = Roles::of(&options.database);
+        let volume = options.volume()?;
         let admin = database::pool(database::connect_options(&admin_url, &options.database)?, 6).await?;
         database::ensure_roles(&mut *admin.acquire().await.map_err(LabError::db("connect"))?, &folders, &roles).await?;
         database::ensure_later_tables(&admin, &roles).await?;
         database::ensure_operator(&admin, &roles).await?;
         config::render_all(&folders, options.seed)?;
         web::ensure_authority(&folders, (options.clock)())?;
+        web::issue(&folders, (options.clock)())?;
+        spaces::ensure(&folders, volume, options.seed, born).await?;
         for part in WORKGROUP_SERVERS.into_iter().chain(["web", "index"]) {
             drop(listen(&mut ports, part).await?);
         }
@@ -103,7 +107,6 @@ impl Lab {
             redis::allow_actions(&options, &folders).await?;
         }
         let description = describe::describe(&options, &folders, &roles, &ports, &admin_url)?;
-        let volume = options.volume()?;
         let manifest = Manifest {
             double: true,
             seed: options.seed,
@@ -130,7 +133,7 @@ impl Lab {
             authorization: Arc::clone(&authorization),
         };
         let content_index = IndexDouble::new(folders.clone(), web_pool.clone(), authorization);
-        let tls = web::server_config(&folders, (options.clock)(), receiver)?;
+        let tls = web::server_config(&folders)?;
         let mut lab = Self {
             handle: LabHandle::new(folders, manifest, options.clock),
             cancel: CancellationToken::new(),
@@ -244,7 +247,8 @@ async fn make_data(options: &LabOptions, folders: &Folders, admin_url: &str) -> 
         database::ensure_roles(&mut admin, folders, &roles).await?;
         database::recreate(&mut admin, options, &roles).await
     };
-    let (stored, made) = tokio::join!(store::write_all(folders, planned, options.seed, born), database_made);
+    let (stored, made) =
+        tokio::join!(store::write_all(folders, store::Tree::Stores, planned, options.seed, born), database_made);
     made?;
     let pool = database::pool(database::connect_options(admin_url, &options.database)?, 1).await?;
     database::make_schema(&pool, &roles).await?;
@@ -258,8 +262,20 @@ async fn make_data(options: &LabOptions, folders: &Folders, admin_url: &str) -> 
 
 /// Only where the marker says that the lab made it.
 fn clear(folders: &Folders) -> Result<(), LabError> {
-    let made = ["stores", "logs", "audit", "config", "faults", "content-index", "services"]
-        .map(|name| folders.root().join(name));
+    let made = [
+        "stores",
+        "logs",
+        "audit",
+        "config",
+        "faults",
+        "content-index",
+        "services",
+        "backup",
+        "quarantine",
+        "archive",
+        "temp",
+    ]
+    .map(|name| folders.root().join(name));
     let files = [folders.control(), folders.control_ack(), folders.planted()];
     let there: Vec<&Path> = made.iter().chain(&files).map(PathBuf::as_path).filter(|path| path.exists()).collect();
     if there.is_empty() {

@@ -11,7 +11,7 @@ use crate::live::sessions::Sessions;
 use crate::live::wgs::WgsDoubles;
 use crate::live::{processors, rows};
 use crate::service_manager;
-use crate::web::Listener;
+use crate::web::{self, Listener};
 use sqlx::PgPool;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -156,6 +156,7 @@ impl Conductor {
     }
 
     async fn apply(&self, switches: &[Switch], starts: BTreeMap<String, u64>, first: bool) -> Result<(), LabError> {
+        web::show(self.handle.folders(), switches)?;
         self.apply_to_ports(switches, starts).await?;
         {
             let mut files = self.files.lock().await;

@@ -9,7 +9,7 @@ mod routes;
 mod tls;
 
 pub use listener::Listener;
-pub use tls::{ca_file, ensure_authority, server_config};
+pub use tls::{ca_file, ensure_authority, issue, renewed_files, served_files, server_config, show};
 
 use crate::control::Switch;
 use crate::layout::Folders;

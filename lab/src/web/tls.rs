@@ -1,21 +1,23 @@
-//! The certificates of the web double: an authority of its own, and leaves that the faults can exchange.
+//! The certificates of the web double: an authority of its own, leaves that the faults can exchange, and a renewed one.
 
 use crate::control::{CertificateKind, Switch};
 use crate::error::LabError;
-use crate::layout::{Folders, write_atomically};
+use crate::layout::{Folders, read_json, write_atomically, write_json};
 use chrono::{DateTime, Datelike as _, Duration, Utc};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
     date_time_ymd,
 };
 use rustls::crypto::ring;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use std::fmt;
-use std::path::PathBuf;
-use std::sync::Arc;
-use tokio::sync::watch;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 const LEAF_DAYS: i64 = 400;
 const AUTHORITY_DAYS: i64 = 3650;
@@ -55,23 +57,73 @@ fn set_validity(params: &mut CertificateParams, now: DateTime<Utc>, days: i64) {
     params.not_after = day(now + Duration::days(days));
 }
 
-/// A server configuration that shows the certificate that the switches ask for.
-pub fn server_config(
-    folders: &Folders,
-    now: DateTime<Utc>,
-    switches: watch::Receiver<Arc<Vec<Switch>>>,
-) -> Result<Arc<rustls::ServerConfig>, LabError> {
+/// What the web double reads its certificate and key from, as real servers do.
+pub fn served_files(folders: &Folders) -> [PathBuf; 2] {
+    pair(&folders.tls().join("served"))
+}
+
+/// The renewed certificate and its key, as an authority has sent them: they lie ready, and nobody has switched to them.
+pub fn renewed_files(folders: &Folders) -> [PathBuf; 2] {
+    pair(&folders.tls().join("renewed"))
+}
+
+fn pair(folder: &Path) -> [PathBuf; 2] {
+    ["certificate.pem", "key.pem"].map(|name| folder.join(name))
+}
+
+fn issued(folders: &Folders, expiring: bool, wrong_name: bool) -> PathBuf {
+    let name = match (expiring, wrong_name) {
+        (false, false) => "well",
+        (true, false) => "expiring",
+        (false, true) => "wrong-name",
+        (true, true) => "expiring-and-wrong-name",
+    };
+    folders.tls().join("issued").join(name)
+}
+
+/// Which of the issued ones was put in place last.
+fn shown_file(folders: &Folders) -> PathBuf {
+    folders.tls().join("shown.json")
+}
+
+/// Issues the certificates that the switches choose from, and the renewed one; at each start, so that none gets old.
+pub fn issue(folders: &Folders, now: DateTime<Utc>) -> Result<(), LabError> {
     let key_file = folders.tls().join("ca.key");
     let pem = std::fs::read_to_string(&key_file).map_err(LabError::io("read", &key_file))?;
     // Name and key make the issuer: its dates do not matter for what it signs.
     let issuer = Issuer::new(authority_params(now)?, KeyPair::from_pem(&pem)?);
-    let mut leaves = Vec::new();
     for expiring in [false, true] {
         for wrong_name in [false, true] {
-            leaves.push((expiring, wrong_name, Arc::new(leaf(&issuer, now, expiring, wrong_name)?)));
+            leaf(&issuer, now, (expiring, wrong_name), &pair(&issued(folders, expiring, wrong_name)))?;
         }
     }
-    let resolver = Resolver { leaves, switches };
+    leaf(&issuer, now, (false, false), &renewed_files(folders))?;
+    match std::fs::remove_file(shown_file(folders)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(LabError::io("remove", &shown_file(folders))(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Puts the certificate that the switches ask for in its place. What has been put there since by somebody else stays,
+/// until the switches ask for another one.
+pub fn show(folders: &Folders, switches: &[Switch]) -> Result<(), LabError> {
+    let shows = |kind: CertificateKind| switches.contains(&Switch::WebCertificate { kind });
+    let (expiring, wrong_name) = (shows(CertificateKind::Expiring), shows(CertificateKind::WrongName));
+    if read_json(&shown_file(folders))? == Some((expiring, wrong_name)) {
+        return Ok(());
+    }
+    let (from, to) = (pair(&issued(folders, expiring, wrong_name)), served_files(folders));
+    // The key first: whoever reads in between finds a pair that does not fit, and keeps what it has.
+    for (index, mode) in [(1, 0o600), (0, 0o644)] {
+        let bytes = std::fs::read(&from[index]).map_err(LabError::io("read", &from[index]))?;
+        write_atomically(&to[index], &bytes, mode)?;
+    }
+    write_json(&shown_file(folders), &(expiring, wrong_name))
+}
+
+/// A server configuration that shows the certificate in [`served_files`], whenever that changes.
+pub fn server_config(folders: &Folders) -> Result<Arc<rustls::ServerConfig>, LabError> {
+    let resolver = Resolver { files: served_files(folders), loaded: Mutex::default() };
     let mut config = rustls::ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
@@ -86,9 +138,9 @@ pub fn server_config(
 fn leaf(
     issuer: &Issuer<'_, KeyPair>,
     now: DateTime<Utc>,
-    expiring: bool,
-    wrong_name: bool,
-) -> Result<CertifiedKey, LabError> {
+    (expiring, wrong_name): (bool, bool),
+    [certificate_file, key_file]: &[PathBuf; 2],
+) -> Result<(), LabError> {
     // The address stays: only the name that users know is missing.
     let first = if wrong_name { "other-host.double.example" } else { "localhost" };
     let names = [first, "127.0.0.1"];
@@ -100,14 +152,33 @@ fn leaf(
     set_validity(&mut params, now, if expiring { EXPIRING_DAYS } else { LEAF_DAYS });
     let pair = KeyPair::generate()?;
     let certificate = params.signed_by(&pair, issuer)?;
-    let chain = vec![CertificateDer::from(certificate.der().to_vec())];
-    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(pair.serialize_der()));
-    Ok(CertifiedKey::from_der(chain, key, &ring::default_provider())?)
+    write_atomically(key_file, pair.serialize_pem().as_bytes(), 0o600)?;
+    write_atomically(certificate_file, certificate.pem().as_bytes(), 0o644)
 }
 
+/// A file as it was when it was read: its size, its inode, and when it was changed.
+type Seen = [Option<(u64, u64, i64, i64)>; 2];
+
+/// Reads the files again when they have changed. A pair that does not fit is not taken: the one before stays.
 struct Resolver {
-    leaves: Vec<(bool, bool, Arc<CertifiedKey>)>,
-    switches: watch::Receiver<Arc<Vec<Switch>>>,
+    files: [PathBuf; 2],
+    loaded: Mutex<(Seen, Option<Arc<CertifiedKey>>)>,
+}
+
+impl Resolver {
+    fn look(&self) -> Seen {
+        let look = |path: &PathBuf| {
+            let found = std::fs::metadata(path).ok()?;
+            Some((found.len(), found.ino(), found.mtime(), found.mtime_nsec()))
+        };
+        [look(&self.files[0]), look(&self.files[1])]
+    }
+
+    fn load(&self) -> Option<CertifiedKey> {
+        let chain = CertificateDer::pem_file_iter(&self.files[0]).ok()?.collect::<Result<Vec<_>, _>>().ok()?;
+        let key = PrivateKeyDer::from_pem_file(&self.files[1]).ok()?;
+        CertifiedKey::from_der(chain, key, &ring::default_provider()).ok()
+    }
 }
 
 impl fmt::Debug for Resolver {
@@ -118,9 +189,14 @@ impl fmt::Debug for Resolver {
 
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let switches = self.switches.borrow();
-        let shows = |kind: CertificateKind| switches.contains(&Switch::WebCertificate { kind });
-        let (expiring, wrong) = (shows(CertificateKind::Expiring), shows(CertificateKind::WrongName));
-        self.leaves.iter().find(|leaf| (leaf.0, leaf.1) == (expiring, wrong)).map(|leaf| Arc::clone(&leaf.2))
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = self.look();
+        if loaded.0 != seen {
+            match self.load() {
+                Some(fits) => *loaded = (seen, Some(Arc::new(fits))),
+                None => tracing::warn!("the web double keeps its certificate: the files do not fit each other"),
+            }
+        }
+        loaded.1.clone()
     }
 }
