@@ -56,8 +56,7 @@ pub fn url_file(folders: &Folders) -> std::path::PathBuf {
 
 /// The user that may change what a remediation changes, and nothing else: it sees no key.
 pub const ACTION_USER: &str = "cmdiag-actions";
-const ACTION_RIGHTS: [&str; 8] =
-    ["+ping", "+info", "+config|get", "+config|set", "+memory|purge", "+bgsave", "+lastsave", "+select"];
+const ACTION_RIGHTS: &str = "+ping +info +config|get +config|set +config|resetstat +memory|purge +bgsave +select";
 
 /// Makes that user. A server that is started anew has forgotten it.
 pub async fn allow_actions(options: &LabOptions, folders: &Folders) -> Result<(), LabError> {
@@ -67,7 +66,7 @@ pub async fn allow_actions(options: &LabOptions, folders: &Folders) -> Result<()
     }
     let password = format!(">{}", database::ensure_password(&folders.action_password())?);
     let user = ["ACL", "SETUSER", ACTION_USER, "reset", "on", &password];
-    let words: Vec<&str> = user.into_iter().chain(ACTION_RIGHTS).collect();
+    let words: Vec<&str> = user.into_iter().chain(ACTION_RIGHTS.split(' ')).collect();
     command(folders, &words).await.map(drop)
 }
 

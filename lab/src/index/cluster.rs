@@ -106,3 +106,16 @@ pub async fn explain(State(double): State<IndexDouble>) -> Response {
     };
     reply(double.answer(work).await)
 }
+
+/// How full the disk is that the lab lives on: measured, not made up.
+pub async fn allocation(State(double): State<IndexDouble>) -> Response {
+    let answer = match rustix::fs::statvfs(double.folders.root()) {
+        Ok(disk) => {
+            let (used, free) = (disk.f_blocks - disk.f_bfree, disk.f_bavail);
+            let percent = (100 * used).div_ceil((used + free).max(1));
+            Ok(json!([{ "node": "double-1", "shards": "1", "disk.percent": percent.to_string() }]))
+        }
+        Err(error) => Err(Refusal(500, "io_exception", format!("the double's disk: {error}"))),
+    };
+    reply(answer)
+}

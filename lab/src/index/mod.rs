@@ -111,6 +111,7 @@ pub fn router(double: IndexDouble) -> Router {
         .route("/_cluster/health/{index}", get(cluster::health_of))
         .route("/_cluster/reroute", post(cluster::reroute))
         .route("/_cluster/allocation/explain", get(cluster::explain).post(cluster::explain))
+        .route("/_cat/allocation", get(cluster::allocation))
         .route("/_aliases", get(indices::aliases).post(indices::swap))
         .route("/_alias/{name}", get(indices::alias))
         .route("/_reindex", post(documents::reindex))

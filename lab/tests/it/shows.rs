@@ -135,7 +135,7 @@ pub async fn shows(handle: &LabHandle, name: &str) -> bool {
 async fn index_shows(handle: &LabHandle, name: &str) -> bool {
     let get = async |path: &str| -> serde_json::Value {
         let url = format!("http://127.0.0.1:{}{path}", handle.port("index").unwrap());
-        reqwest::get(url).await.unwrap().json().await.unwrap()
+        client(handle).get(url).send().await.unwrap().json().await.unwrap()
     };
     match name {
         "index-red" => get("/_cluster/health").await["status"] == "red",
