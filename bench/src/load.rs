@@ -145,7 +145,9 @@ async fn ask(connections: Vec<Connection>, questions: &Arc<Questions>, pace: Pac
     let mut all = Outcome { latencies: Latencies::new()?, refused: 0, failed: 0 };
     while let Some(ended) = tasks.join_next().await {
         let (took, refused, failed) = ended?;
-        took.into_iter().for_each(|took| all.latencies.record(took));
+        for took in took {
+            all.latencies.record(took);
+        }
         all.refused += refused;
         all.failed += failed;
     }

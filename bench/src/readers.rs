@@ -61,7 +61,7 @@ pub async fn seeded(world: &World, url: &str) -> Result<Vec<Told>> {
 impl Questions {
     /// About these; second pages are asked for once, to know where they begin.
     pub async fn about(deployments: &[Told], address: SocketAddr) -> Result<Self> {
-        let of = |query: &str, id: Uuid| ask(query, json!({ "id": id.to_string() }));
+        let of = |query: &str, id: Uuid| ask(query, &json!({ "id": id.to_string() }));
         // The last of each deployment is the most popular: what happened lately.
         let runs = || interleaved(deployments, |told| told.runs.iter().rev().copied());
         let findings = interleaved(deployments, |told| told.findings.iter().rev().map(|(id, _)| id.0));
@@ -73,9 +73,9 @@ impl Questions {
                 let id = told.id.to_string();
                 let first: Value = connection.graphql(query, &json!({ "id": id })).await?;
                 let info = &first[list]["pageInfo"];
-                requests.push(ask(query, json!({ "id": id })));
+                requests.push(ask(query, &json!({ "id": id })));
                 if info["hasNextPage"] == true {
-                    requests.push(ask(query, json!({ "id": id, "after": info["endCursor"] })));
+                    requests.push(ask(query, &json!({ "id": id, "after": info["endCursor"] })));
                 }
             }
             pages.push(requests);
@@ -88,7 +88,7 @@ impl Questions {
             Kind::new(12, findings_pages),
             Kind::new(10, deployments.iter().map(|told| of(OVERVIEW, told.id.0)).collect()),
             Kind::new(6, runs().map(|id| of(RESULTS, id)).collect()),
-            Kind::new(2, vec![ask(NEWEST, json!({}))]),
+            Kind::new(2, vec![ask(NEWEST, &json!({}))]),
         ]))
     }
 
@@ -135,7 +135,7 @@ pub fn is_fine(body: &[u8]) -> bool {
     body.starts_with(b"{\"data\":{\"") && body.ends_with(b"}}")
 }
 
-fn ask(query: &str, variables: Value) -> Box<[u8]> {
+fn ask(query: &str, variables: &Value) -> Box<[u8]> {
     request_bytes("/graphql", &json!({ "query": query, "variables": variables }).to_string())
 }
 

@@ -6,8 +6,8 @@ use crate::views::findings::{FindingFilter, FindingView};
 use crate::views::runs::RunFilter;
 
 /// A list of runs.
-pub(crate) fn of_runs(filter: &RunFilter) -> Option<Topic> {
-    Some(filter.deployment.map_or(Topic::Runs, |deployment| Topic::RunsOf(deployment.0)))
+pub(crate) fn of_runs(filter: &RunFilter) -> Topic {
+    filter.deployment.map_or(Topic::Runs, |deployment| Topic::RunsOf(deployment.0))
 }
 
 /// A list of findings; nothing that can be told where it is the clock that decides who is in it.

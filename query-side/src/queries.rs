@@ -192,14 +192,14 @@ impl Queries {
 
     /// Runs, newest first.
     pub async fn runs(&self, filter: &RunFilter, page: &PageRequest) -> Result<Page<RunView>, QueryError> {
-        self.page(runs::page(filter, page)?, page, basis::of_runs(filter)).await
+        self.page(runs::page(filter, page)?, page, Some(basis::of_runs(filter))).await
     }
 
     /// How many runs.
     pub async fn count_runs(&self, filter: &RunFilter) -> Result<Count, QueryError> {
         let mut sql = QueryBuilder::new("SELECT count(*) FROM (SELECT 1 FROM view_runs");
         runs::conditions(&mut sql, filter);
-        self.count(sql, basis::of_runs(filter)).await
+        self.count(sql, Some(basis::of_runs(filter))).await
     }
 
     // ---- check results

@@ -86,7 +86,7 @@ impl Chance {
         }
         let at = self.below(self.findings.len());
         let id = self.findings[at];
-        let metadata = api.metadata();
+        let metadata = Api::metadata();
         let marked: Result<Executed<_>, CommandError> = api.bus.execute::<Finding>(id.0, command, metadata).await;
         assert!(matches!(marked, Ok(_) | Err(CommandError::Refused { .. })), "{:?}", marked.err());
     }

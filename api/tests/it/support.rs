@@ -223,11 +223,11 @@ impl Api {
     }
 
     pub async fn send<D: Decider>(&self, id: Uuid, command: D::Command) -> Executed<D::Event> {
-        self.bus.execute::<D>(id, command, self.metadata()).await.unwrap()
+        self.bus.execute::<D>(id, command, Self::metadata()).await.unwrap()
     }
 
     /// Of a new command.
-    pub fn metadata(&self) -> Metadata {
+    pub fn metadata() -> Metadata {
         Metadata::new(Actor::new("system:test").unwrap(), TenantId::default(), CommandId(Uuid::now_v7()))
     }
 
