@@ -146,7 +146,8 @@ impl RemediationState {
         }
     }
 
-    /// Nothing of what was bound is good any more; who approved and who executed stays known.
+    /// Nothing of what was bound is good any more. Who approved and who executed stays known, and with which policy
+    /// something may be reserved.
     fn plan_again(&mut self, reason: &str) {
         *self = Self {
             phase: RemediationPhase::Requested,
@@ -158,6 +159,7 @@ impl RemediationState {
             requested_by: self.requested_by.take(),
             requested_at: self.requested_at,
             plans: self.plans,
+            policy: self.policy.take(),
             deferrals: self.deferrals,
             approvers: std::mem::take(&mut self.approvers),
             executors: std::mem::take(&mut self.executors),

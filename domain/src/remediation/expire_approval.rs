@@ -41,6 +41,7 @@ mod tests {
             let state = story.at(after(3_600)).when(Command::ExpireApproval).then_types(&["ApprovalVoided"]);
             assert_eq!((state.phase, state.reason.as_deref()), (RemediationPhase::Requested, Some(reason)));
             assert_eq!((state.approvals.len(), state.binding(), state.plan.as_ref()), (0, None, None));
+            assert!(state.policy.is_some(), "what was reserved with the policy could not be given back");
         }
     }
 

@@ -256,7 +256,7 @@ pub struct RemediationState {
     pub blast: BlastRadius,
     /// See [`Self::binding`].
     pub(super) binding: Option<ContentHash>,
-    /// Which policy judged.
+    /// Which policy judged last; it stays known after an approval became void, since something is reserved with it.
     pub policy: Option<PolicyName>,
     /// What it said, where it let the remediation go on.
     pub admission: Option<Admission>,
