@@ -20,4 +20,5 @@ pub mod runner;
 pub mod evidence;
 pub mod offsets;
 pub mod queue;
+pub mod remediation;
 pub mod worker;

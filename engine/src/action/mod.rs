@@ -13,9 +13,13 @@ mod spec;
 mod target;
 
 pub mod demo;
+pub mod host;
 pub mod list;
 
+pub(crate) mod isolated;
+
 pub use erased::{Action, Arguments, Erased, Phase};
+pub use isolated::HostProgram;
 pub use error::{ActionError, ActionErrorKind};
 pub use spec::{ActionSpec, Isolation, OutputKind, OutputSpec, UndoSpec, no_undo};
 pub use target::{ActionTarget, setting_of};

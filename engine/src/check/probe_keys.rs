@@ -101,11 +101,7 @@ impl ProbeFile {
             Self::Store(keys) => ProbeSpec::Store(keys.compile(problem)?),
             Self::Tcp(NoKeys {}) => ProbeSpec::Tcp,
             Self::Tls(NoKeys {}) => ProbeSpec::Tls,
-            Self::Http(keys) => ProbeSpec::Http(HttpSpec {
-                path: keys.path.unwrap_or_default(),
-                method: keys.method,
-                expect_json: keys.expect == Some(Expect::Json),
-            }),
+            Self::Http(keys) => ProbeSpec::Http(keys.compile(problem)?),
             Self::Log(keys) => ProbeSpec::Log(keys.compile(problem)?),
             Self::Host(NoKeys {}) => ProbeSpec::Host,
             Self::Config(NoKeys {}) => ProbeSpec::Config,
@@ -225,12 +221,44 @@ impl StoreFile {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HttpFile {
-    /// Appended to the setting `url`.
+    /// Appended to the setting `url`; `{name}` is the setting of that name, as one segment.
     path: Option<String>,
     #[serde(default)]
     method: HttpMethod,
     /// `json`: the body is to be read as JSON.
     expect: Option<Expect>,
+    /// What to compare the answer with: the first row of a statement, as the column `compared`.
+    compare: Option<CompareFile>,
+}
+
+/// A statement on another component's database.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CompareFile {
+    /// The setting that names the component with the database.
+    on: String,
+    /// The statement; `:name` is the setting of that name.
+    #[schemars(with = "String")]
+    query: Spanned<String>,
+}
+
+impl HttpFile {
+    fn compile(self, problem: &mut dyn FnMut(&str, Range<usize>, String)) -> Option<HttpSpec> {
+        let compare = match self.compare {
+            None => None,
+            Some(CompareFile { on, query }) => {
+                let parsed = SqlText::parse(query.get_ref());
+                let query = parsed.map_err(|text| problem("compare.query", query.span(), text)).ok()?;
+                Some(HttpCompare { on, query })
+            }
+        };
+        Some(HttpSpec {
+            path: self.path.unwrap_or_default(),
+            method: self.method,
+            expect_json: self.expect == Some(Expect::Json),
+            compare,
+        })
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -254,12 +282,23 @@ pub enum HttpMethod {
 /// Compiled keys of an HTTP probe.
 #[derive(Debug, Clone)]
 pub struct HttpSpec {
-    /// Appended to the setting `url`.
+    /// Appended to the setting `url`; `{name}` is the setting of that name.
     pub path: String,
     /// The method.
     pub method: HttpMethod,
     /// Whether the body is to be read as JSON.
     pub expect_json: bool,
+    /// What to compare the answer with.
+    pub compare: Option<HttpCompare>,
+}
+
+/// A statement on another component's database.
+#[derive(Debug, Clone)]
+pub struct HttpCompare {
+    /// The setting that names the component with the database.
+    pub on: String,
+    /// The statement.
+    pub query: SqlText,
 }
 
 /// `kind = "audit"`: the daily audit logs, `Date_<YYYY-MM-DD>.log` in a folder a year.

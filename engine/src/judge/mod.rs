@@ -103,6 +103,36 @@ pub fn judge(
     tally.conclude(check, &bench, measurement)
 }
 
+/// The row of a measurement that an observation of this resource is about: the worst, where several are. `None` where
+/// none is, or where the measurement is judged as a whole and has not just one row.
+pub(crate) fn row_about<'a>(
+    check: &'a Check,
+    subject: Subject<'a>,
+    measurement: &'a Measurement,
+    limits: &'a Effective,
+    resource: &ResourceName,
+) -> Option<&'a Row> {
+    if check.judge.each == Each::All {
+        return if let [only] = measurement.rows.as_slice() { Some(only) } else { None };
+    }
+    let mut bench = Bench::new(check, subject, measurement, limits);
+    let mut found: Option<(u8, &Row)> = None;
+    for row in &measurement.rows {
+        bench.turn_to(Some(row));
+        if bench.resource().ok().as_ref() != Some(resource) {
+            continue;
+        }
+        let rank = match bench.verdict() {
+            Verdict::Bad(outcome) => 1 + outcome.rank(),
+            _ => 0,
+        };
+        if found.is_none_or(|(known, _)| rank > known) {
+            found = Some((rank, row));
+        }
+    }
+    found.map(|(_, row)| row)
+}
+
 /// What the rows gave, while they are gone through.
 #[derive(Default)]
 struct Tally<'a> {

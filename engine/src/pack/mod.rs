@@ -42,6 +42,7 @@ pub struct Pack {
 
 /// All packs and their checks.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_field_names, reason = "the packs hold packs, beside what is in them")]
 pub struct Packs {
     packs: BTreeMap<String, Pack>,
     checks: BTreeMap<CheckCode, Arc<Check>>,

@@ -80,7 +80,7 @@ pub(super) async fn run_item(around: Surroundings, item: Arc<WorkItem>, cancel: 
 }
 
 /// The result of a check that could not be measured.
-pub(super) fn unknown_result(item: &WorkItem, cause: String, at: DateTime<Utc>, took: Duration) -> CheckResult {
+pub(crate) fn unknown_result(item: &WorkItem, cause: String, at: DateTime<Utc>, took: Duration) -> CheckResult {
     CheckResult {
         key: item.key.check.clone(),
         version: item.version.clone(),

@@ -25,6 +25,7 @@ use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 pub use options::WorkerPoolOptions;
+pub(crate) use attempt::unknown_result;
 pub use pool::WorkerPool;
 pub use status::WorkerStatus;
 

@@ -11,6 +11,7 @@ mod filler;
 mod offsets;
 mod queue;
 mod queue_targets;
+mod remediation;
 mod support;
 mod worker;
 mod worker_faults;
