@@ -1,14 +1,17 @@
 //! Every query, on filled tables, is answered from an index.
 
-use crate::page::{Keyset, PageRequest};
+use crate::page::{Cursor, Keyset, PageRequest, micros};
 use crate::queries::by_ids_of;
 use crate::views::check_results::{self, CheckResultFilter};
 use crate::views::daily_figures::{self, DailyFigureFilter};
 use crate::views::deployments::{self, DeploymentFilter, DeploymentView};
 use crate::views::findings::{self, FindingFilter, FindingStatus, FindingView};
+use crate::views::policies;
+use crate::views::remediations::{self, RemediationFilter};
 use crate::views::runs::{self, RunFilter, RunStatus, RunView};
 use crate::views::{finding_history, finding_history::FindingHistoryEntry};
-use chrono::NaiveDate;
+use chrono::{NaiveDate, Utc};
+use domain::remediation::RemediationPhase;
 use domain::{DeploymentId, FindingId, Outcome, RunId};
 use private_servers::testing::TestDatabase;
 use sqlx::{Execute, Executor, PgPool, Postgres, QueryBuilder, Row};
@@ -33,6 +36,16 @@ const FILL: &str = "
         n, 1 FROM generate_series(1, 20000) n;
     INSERT INTO view_daily_figures SELECT '2026-01-01'::date + n / 200, id(n % 200), 'CHECK-1', 'ok', 1, 1, 1, 1, 1, 1,
         1, 1, 1, 1, n, 1 FROM generate_series(1, 20000) n;
+    INSERT INTO view_remediations SELECT id(n), 'default', id(n % 200), id(n % 5000), 'CHECK-' || n % 10, 'store-1',
+        'r' || n, 'warning', 'restore', CASE WHEN n % 100 = 0 THEN 'awaiting_approval' ELSE 'succeeded' END,
+        n % 100 <> 0, 'person', 'ann', now() - n * interval '1 minute', NULL, NULL, 3, 0, NULL, '{}', n, 1
+        FROM generate_series(1, 20000) n;
+    INSERT INTO view_policies SELECT id(n), 'tenant-' || n % 200, 'policy-' || n, '{}', 1, 'ann', now(), '{}', '{}', n, 1
+        FROM generate_series(1, 20000) n;
+    INSERT INTO view_policy_statistics SELECT id(n), id(n % 200), 'default', 'runbook-' || n, 'v', 'CHECK-' || n % 10,
+        'v', 1, 0, NULL, NULL, NULL, now(), n, 1 FROM generate_series(1, 20000) n;
+    INSERT INTO view_emergency_stops SELECT id(n), 'tenant-' || n, false, false, '', 'ann', now(), n, 1
+        FROM generate_series(1, 20000) n;
     ANALYZE;";
 
 async fn filled() -> (TestDatabase, PgPool) {
@@ -170,6 +183,7 @@ async fn rows_by_ids_and_by_owners_come_from_an_index() {
         ("runs", by_ids_of("runs", runs::COLUMNS)),
         ("findings", by_ids_of("findings", findings::COLUMNS)),
         ("deployments", deployments::by_ids()),
+        ("remediations", by_ids_of("remediations", remediations::COLUMNS)),
     ] {
         let plan = plan(&pool, sqlx::query(&sql).bind(&ids)).await;
         assert!(plan.contains("Index") && !plan.contains("Seq Scan on view"), "{name}:\n{plan}");
@@ -180,6 +194,47 @@ async fn rows_by_ids_and_by_owners_come_from_an_index() {
         ("findings of deployments", findings::of_deployments()),
     ] {
         let plan = plan(&pool, sqlx::query(&sql).bind(&ids).bind(11_i64)).await;
+        assert!(plan.contains("Index") && !plan.contains("Seq Scan on view"), "{name}:\n{plan}");
+    }
+}
+
+#[tokio::test]
+async fn remediations_are_read_in_their_order_from_an_index() {
+    let (_database, pool) = filled().await;
+    let everything = RemediationFilter::default();
+    let of_deployment = RemediationFilter { deployment: Some(deployment()), ..everything.clone() };
+    let finding = Some(FindingId(Uuid::from_u128(7)));
+    let of_finding = RemediationFilter { tenant: Some("default".to_owned()), finding, ..everything.clone() };
+    let open = RemediationFilter { at_rest: Some(false), ..everything.clone() };
+    let open_here = RemediationFilter { at_rest: Some(false), ..of_deployment.clone() };
+    let ended_here = RemediationFilter { at_rest: Some(true), ..of_deployment.clone() };
+    let waiting = RemediationFilter { phases: vec![RemediationPhase::AwaitingApproval], ..open.clone() };
+    let after =
+        Cursor::pack(remediations::LIST, &(micros(Utc::now() - chrono::TimeDelta::days(2)), Uuid::from_u128(9)));
+    for filter in [everything, of_deployment, of_finding, open, open_here, ended_here, waiting] {
+        for after in [None, Some(after.clone())] {
+            let sql = remediations::page(&filter, &PageRequest { first: 20, after }).unwrap();
+            assert_indexed(&pool, &format!("{filter:?}"), sql).await;
+        }
+    }
+    let mut open = remediations::page(
+        &RemediationFilter { at_rest: Some(false), ..RemediationFilter::default() },
+        &PageRequest::first(20),
+    )
+    .unwrap();
+    let plan = plan(&pool, open.build()).await;
+    assert!(plan.contains("view_remediations_open"), "{plan}");
+}
+
+#[tokio::test]
+async fn policies_and_stops_come_from_an_index() {
+    let (_database, pool) = filled().await;
+    let one = Uuid::from_u128(7);
+    for (name, plan) in [
+        ("policies", plan(&pool, sqlx::query(policies::LIST).bind("tenant-7").bind(1_000_i64)).await),
+        ("statistics", plan(&pool, sqlx::query(policies::STATISTICS).bind(one).bind(500_i64)).await),
+        ("emergency stop", plan(&pool, sqlx::query(policies::STOP).bind(one)).await),
+    ] {
         assert!(plan.contains("Index") && !plan.contains("Seq Scan on view"), "{name}:\n{plan}");
     }
 }
