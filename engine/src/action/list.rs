@@ -1,9 +1,32 @@
 //! All actions, in the order of their names. A test finds every file in this list.
 
-use super::{Action, Erased, demo};
+use super::{Action, Erased, dataset, demo, postgres};
 
-static ALL: &[&dyn Action] =
-    &[&Erased::<demo::Noop>::new(), &Erased::<demo::SetValue>::new(), &Erased::<demo::Wait>::new()];
+static ALL: &[&dyn Action] = &[
+    &Erased::<dataset::disable_login::DisableLogin>::new(),
+    &Erased::<dataset::fill_hash::FillHash>::new(),
+    &Erased::<dataset::flag_missing::FlagMissing>::new(),
+    &Erased::<dataset::index_words::IndexWords>::new(),
+    &Erased::<dataset::recalculate_retention::RecalculateRetention>::new(),
+    &Erased::<dataset::recount_store::RecountStore>::new(),
+    &Erased::<dataset::requeue_index::RequeueIndex>::new(),
+    &Erased::<dataset::requeue_render::RequeueRender>::new(),
+    &Erased::<demo::Noop>::new(),
+    &Erased::<demo::SetValue>::new(),
+    &Erased::<demo::Wait>::new(),
+    &Erased::<postgres::alter_system::AlterSystem>::new(),
+    &Erased::<postgres::analyze::Analyze>::new(),
+    &Erased::<postgres::cancel_query::CancelQuery>::new(),
+    &Erased::<postgres::create_index_concurrently::CreateIndexConcurrently>::new(),
+    &Erased::<postgres::drop_index_concurrently::DropIndexConcurrently>::new(),
+    &Erased::<postgres::drop_invalid_index::DropInvalidIndex>::new(),
+    &Erased::<postgres::drop_replication_slot::DropReplicationSlot>::new(),
+    &Erased::<postgres::extend_sequence::ExtendSequence>::new(),
+    &Erased::<postgres::reindex_concurrently::ReindexConcurrently>::new(),
+    &Erased::<postgres::reset_sequence::ResetSequence>::new(),
+    &Erased::<postgres::terminate_idle_in_transaction::TerminateIdleInTransaction>::new(),
+    &Erased::<postgres::vacuum::Vacuum>::new(),
+];
 
 /// All actions.
 pub fn all() -> Vec<&'static dyn Action> {

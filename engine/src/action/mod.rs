@@ -10,11 +10,14 @@
 mod erased;
 mod error;
 mod spec;
+mod sql;
 mod target;
 
+pub mod dataset;
 pub mod demo;
 pub mod host;
 pub mod list;
+pub mod postgres;
 
 pub(crate) mod isolated;
 

@@ -20,7 +20,7 @@ mod redis;
 mod rows;
 mod secret;
 mod sql;
-mod store;
+pub(crate) mod store;
 mod tcp;
 mod tls;
 

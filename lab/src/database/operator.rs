@@ -6,7 +6,7 @@
 
 use super::{Roles, run};
 use crate::error::LabError;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 
 /// Settings that actions may change; the engine's list holds no others.
 const SETTINGS: [&str; 28] = [
@@ -58,5 +58,17 @@ pub async fn ensure(pool: &PgPool, roles: &Roles) -> Result<(), LabError> {
         let grant = format!("GRANT ALTER SYSTEM ON PARAMETER {} TO {}", SETTINGS.join(", "), roles.operator);
         run(&mut connection, &grant, "let its operator change settings").await?;
     }
-    Ok(())
+    care_for_later_tables(&mut connection).await
+}
+
+/// Tables that were made after the rows were loaded: these may not look neglected from the start. Others may, by a fault.
+async fn care_for_later_tables(connection: &mut PgConnection) -> Result<(), LabError> {
+    let find = "SELECT quote_ident(relname) FROM pg_stat_user_tables
+                WHERE starts_with(relname, 'double_document_') AND last_vacuum IS NULL AND last_autovacuum IS NULL";
+    let neglected: Vec<String> =
+        sqlx::query_scalar(find).fetch_all(&mut *connection).await.map_err(LabError::db("look at its tables"))?;
+    if neglected.is_empty() {
+        return Ok(());
+    }
+    run(connection, &format!("VACUUM (ANALYZE) {}", neglected.join(", ")), "vacuum and analyse").await
 }

@@ -21,7 +21,7 @@ use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{ConnectOptions as _, Connection as _, Row as _};
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _, Row as _};
 use std::str::FromStr as _;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -123,7 +123,7 @@ impl Session {
     /// Runs a statement without values by itself: for what can not be prepared, or not within a transaction.
     pub(crate) fn run<'s>(&'s mut self, statement: &'s str) -> BoxFuture<'s, Result<(), ActionError>> {
         let Self { connection, bounds } = self;
-        async move { bounds.run(sqlx::raw_sql(statement).execute(&mut *connection).boxed()).await.map(drop) }.boxed()
+        async move { bounds.run(connection.execute(statement)).await.map(drop) }.boxed()
     }
 
     /// Runs a statement with values; gives how many rows it touched.

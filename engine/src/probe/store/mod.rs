@@ -7,7 +7,7 @@ mod access;
 mod compare;
 mod hashes;
 mod listing;
-mod walk;
+pub(crate) mod walk;
 
 use super::rows::Measured;
 use super::sql::SqlTargets;

@@ -14,7 +14,7 @@ const MAX_DEPTH: usize = 16;
 
 /// What is in a store's folder.
 #[derive(Debug)]
-pub(super) struct Walk {
+pub(crate) struct Walk {
     pub root: PathBuf,
     pub files: Vec<FoundFile>,
     /// How many files each folder holds, by its path below the root.
@@ -23,7 +23,7 @@ pub(super) struct Walk {
 
 /// One file.
 #[derive(Debug)]
-pub(super) struct FoundFile {
+pub(crate) struct FoundFile {
     /// Its path below the root, with `/`.
     pub relative: Box<str>,
     pub bytes: u64,
@@ -33,13 +33,13 @@ pub(super) struct FoundFile {
 
 impl FoundFile {
     /// Its name alone.
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         self.relative.rsplit('/').next().unwrap_or(&self.relative)
     }
 }
 
 /// Walks the folder. A folder in it that can not be read is an error: its files would be taken for missing.
-pub(super) fn walk(root: &Path, max_files: usize, stop: &CancellationToken) -> Result<Walk, ProbeError> {
+pub(crate) fn walk(root: &Path, max_files: usize, stop: &CancellationToken) -> Result<Walk, ProbeError> {
     match std::fs::metadata(root) {
         Err(error) => return Err(ProbeError::io(root, &error)),
         Ok(found) if !found.is_dir() => {

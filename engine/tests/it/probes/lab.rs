@@ -23,7 +23,7 @@ use uuid::Uuid;
 /// How many checks are under way at the same time.
 const CONCURRENCY: usize = 8;
 
-fn state(described: &LabDescription) -> DeploymentState {
+pub fn state(described: &LabDescription) -> DeploymentState {
     let component = |one: &lab::LabComponent| Component {
         name: one.name.parse().unwrap(),
         kind: serde_json::from_value(one.kind.clone().into()).unwrap(),
@@ -50,7 +50,7 @@ fn state(described: &LabDescription) -> DeploymentState {
     }
 }
 
-struct Known(DeploymentState);
+pub struct Known(pub DeploymentState);
 
 impl DeploymentSource for Known {
     fn deployment(&self, _: DeploymentId) -> BoxFuture<'_, Result<DeploymentState, String>> {
@@ -58,7 +58,7 @@ impl DeploymentSource for Known {
     }
 }
 
-struct NoSink;
+pub struct NoSink;
 
 impl EvidenceSink for NoSink {
     fn keep(&self, _: Vec<u8>, _: chrono::DateTime<Utc>) -> BoxFuture<'_, Result<EvidenceHash, String>> {
@@ -88,7 +88,7 @@ fn item(run: RunId, planned: PlannedCheck) -> WorkItem {
     }
 }
 
-async fn run(runner: &ProbeRunner, planned: Vec<PlannedCheck>) -> Vec<CheckResult> {
+pub async fn run(runner: &ProbeRunner, planned: Vec<PlannedCheck>) -> Vec<CheckResult> {
     let run = RunId(Uuid::new_v4());
     let checks = planned.into_iter().map(|planned| runner.run(item(run, planned), CancellationToken::new()));
     stream::iter(checks).buffer_unordered(CONCURRENCY).collect().await

@@ -2,7 +2,7 @@
 
 mod command;
 mod http;
-mod lab;
+pub mod lab;
 mod logs;
 mod network;
 mod redis;
