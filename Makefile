@@ -9,8 +9,10 @@ export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS := -C link-arg=-fuse-ld=m
 endif
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help demo test bench lint docs deny prerequisites node-clients cargo-tools schema clean-data
-.PHONY: run-demo run-test run-lint run-docs run-bench
+comma := ,
+
+.PHONY: help demo test matrix bench lint docs deny prerequisites node-clients cargo-tools schema clean-data
+.PHONY: run-demo run-test run-matrix run-lint run-docs run-bench
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -49,6 +51,13 @@ deny: cargo-tools ## Licences, duplicates, sources; advisories where a copy of t
 	cargo deny --offline --locked check --hide-inclusion-graph licenses bans sources
 	@if [ -d "$${CARGO_HOME:-$$HOME/.cargo}/advisory-dbs" ]; then cargo deny --offline --locked check advisories; \
 	  else echo "advisories: not checked, no offline copy of the database on this machine"; fi
+
+matrix: prerequisites ## Take every fault to found, fixed, checked and back; writes docs/fault-matrix.md and .json
+	@$(MAKE) --no-print-directory run-matrix
+
+run-matrix:
+	cargo build --locked -p cmdiag -p acceptance-tests --bins
+	target/debug/with-postgres target/debug/fault-matrix $(if $(FAULTS),$(subst $(comma), ,$(FAULTS)),--docs docs)
 
 bench: prerequisites ## Measure every bar side by side; writes docs/performance.md and docs/performance.json
 	@$(MAKE) --no-print-directory run-bench

@@ -4,6 +4,7 @@
 #![expect(clippy::expect_used, reason = "a test's set-up fails by panicking")]
 
 mod collector;
+pub mod matrix;
 mod program;
 mod serving;
 
