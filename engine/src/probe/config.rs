@@ -12,7 +12,7 @@ use std::io::Read;
 use std::path::Path;
 
 /// The largest configuration file read.
-const MAX_BYTES: u64 = 4 * 1024 * 1024;
+pub(crate) const MAX_BYTES: u64 = 4 * 1024 * 1024;
 /// The most elements read, and the most processors and datasets kept of one file.
 const MAX_ELEMENTS: usize = 200_000;
 const MAX_KEPT: usize = 1_000;
@@ -79,14 +79,14 @@ fn unreadable(name: &str, error: &str, newest_version: Option<i64>) -> Row {
 
 /// What one file says.
 #[derive(Debug, Default)]
-struct Config {
-    version: i64,
-    guid: Option<String>,
+pub(crate) struct Config {
+    pub(crate) version: i64,
+    pub(crate) guid: Option<String>,
     sha256: String,
-    admin_version: Option<i64>,
-    datasets: Vec<String>,
+    pub(crate) admin_version: Option<i64>,
+    pub(crate) datasets: Vec<String>,
     /// By the server's name: threads and thumbprint.
-    servers: Map<String, Value>,
+    pub(crate) servers: Map<String, Value>,
     /// By the processor's type.
     processors: Map<String, Value>,
 }
@@ -116,7 +116,8 @@ fn read(path: &Path) -> Result<Config, String> {
     Ok(config)
 }
 
-fn parse(bytes: &[u8]) -> Result<Config, String> {
+/// Reads a configuration file's text.
+pub(crate) fn parse(bytes: &[u8]) -> Result<Config, String> {
     let mut reader = Reader::from_reader(bytes);
     let mut config = Config::default();
     let mut has_root = false;

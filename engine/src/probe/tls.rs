@@ -90,7 +90,7 @@ fn describe(seen: &Seen, now: DateTime<Utc>) -> Result<Row, ProbeError> {
 }
 
 /// The web's roots, and those of the setting `ca`.
-pub(super) fn roots(ca: Option<&str>) -> Result<RootCertStore, ProbeError> {
+pub(crate) fn roots(ca: Option<&str>) -> Result<RootCertStore, ProbeError> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     if let Some(path) = ca {
         let fail = |why: String| ProbeError::configuration(format!("the trust roots in {path}: {why}"));

@@ -1,0 +1,7 @@
+//! Actions on certificates.
+
+mod pair;
+
+mod switch;
+
+pub use switch::Switch;

@@ -1,0 +1,5 @@
+//! Actions on log files.
+
+mod compress;
+
+pub use compress::Compress;

@@ -1,0 +1,5 @@
+//! Actions on temporary files.
+
+mod move_files;
+
+pub use move_files::MoveFiles;
