@@ -1,8 +1,12 @@
 //! All actions, in the order of their names. A test finds every file in this list.
 
-use super::{Action, Erased, dataset, demo, postgres};
+use super::{Action, Erased, certificate, config, dataset, demo, log, postgres, store, temp};
 
 static ALL: &[&dyn Action] = &[
+    &Erased::<certificate::Switch>::new(),
+    &Erased::<config::DeployAdmin>::new(),
+    &Erased::<config::DeployNewest>::new(),
+    &Erased::<config::EditValue>::new(),
     &Erased::<dataset::disable_login::DisableLogin>::new(),
     &Erased::<dataset::fill_hash::FillHash>::new(),
     &Erased::<dataset::flag_missing::FlagMissing>::new(),
@@ -14,6 +18,7 @@ static ALL: &[&dyn Action] = &[
     &Erased::<demo::Noop>::new(),
     &Erased::<demo::SetValue>::new(),
     &Erased::<demo::Wait>::new(),
+    &Erased::<log::Compress>::new(),
     &Erased::<postgres::alter_system::AlterSystem>::new(),
     &Erased::<postgres::analyze::Analyze>::new(),
     &Erased::<postgres::cancel_query::CancelQuery>::new(),
@@ -26,6 +31,10 @@ static ALL: &[&dyn Action] = &[
     &Erased::<postgres::reset_sequence::ResetSequence>::new(),
     &Erased::<postgres::terminate_idle_in_transaction::TerminateIdleInTransaction>::new(),
     &Erased::<postgres::vacuum::Vacuum>::new(),
+    &Erased::<store::MendPermissions>::new(),
+    &Erased::<store::QuarantineOrphans>::new(),
+    &Erased::<store::RestoreFile>::new(),
+    &Erased::<temp::MoveFiles>::new(),
 ];
 
 /// All actions.

@@ -9,15 +9,21 @@
 
 mod erased;
 mod error;
+mod file;
 mod spec;
 mod sql;
 mod target;
 
+pub mod certificate;
+pub mod config;
 pub mod dataset;
 pub mod demo;
 pub mod host;
 pub mod list;
+pub mod log;
 pub mod postgres;
+pub mod store;
+pub mod temp;
 
 pub(crate) mod isolated;
 

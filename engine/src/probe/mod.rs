@@ -8,7 +8,7 @@
 
 mod audit;
 mod command;
-mod config;
+pub(crate) mod config;
 mod disk;
 mod error;
 mod host;
@@ -30,6 +30,7 @@ pub use rows::{Measurement, Row};
 pub use secret::Secret;
 
 pub(crate) use rows::Measured;
+pub(crate) use tls::roots as trusted_roots;
 
 use crate::check::{ProbePlan, ProbeSpec};
 use chrono::{DateTime, Utc};
