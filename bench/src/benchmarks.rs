@@ -2,7 +2,7 @@
 
 use crate::figure::Figure;
 use crate::world::World;
-use crate::{append, commands, graphql, lab_pack, load, missed, replay, results, runs_1000, subscribers};
+use crate::{append, commands, graphql, lab_pack, load, missed, remediation, replay, results, runs_1000, subscribers};
 use anyhow::Result;
 use futures::future::LocalBoxFuture;
 
@@ -35,5 +35,6 @@ pub const ALL: &[Benchmark] = &[
     benchmark!("lab-pack", "the content-manager pack on the lab", lab_pack),
     benchmark!("runs-1000", "1,000 runs requested at once", runs_1000),
     benchmark!("graphql", "a run with ten findings, beside a bare handler and a static resolver", graphql),
+    benchmark!("remediation", "remediations: ten steps, a thousand at once, the matrix, a storm", remediation),
     benchmark!("load", "5,000 users who read, and 10,000 requests a second", load),
 ];

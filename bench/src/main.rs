@@ -25,6 +25,7 @@ mod peers;
 mod platform;
 mod quiet;
 mod readers;
+mod remediation;
 mod replay;
 mod replay_story;
 mod results;
@@ -90,7 +91,7 @@ async fn main() -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let chosen = chosen(&arguments.names)?;
-    let world = World::start(arguments.quick).await?;
+    let world = World::start(arguments.quick, &arguments.docs).await?;
     let machine = Machine::describe(&world).await?;
     println!("{machine}");
     let patience = Duration::from_secs(arguments.patience);

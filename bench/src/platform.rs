@@ -41,31 +41,57 @@ pub struct Platform {
     cancel: CancellationToken,
 }
 
-impl Platform {
-    /// Starts all of it on a migrated database. Every plan is of these checks of each component.
-    pub async fn start(url: &str, checks: usize) -> Result<Self> {
+/// What every part stands on.
+pub struct Base {
+    /// Connections.
+    pub pool: PgPool,
+    /// The log.
+    pub log: Arc<dyn EventLog>,
+    /// The live feed.
+    pub feed: Arc<LiveFeed>,
+    /// The command bus.
+    pub bus: CommandBus,
+    cancel: CancellationToken,
+}
+
+impl Base {
+    /// On a migrated database.
+    pub async fn connect(url: &str) -> Result<Self> {
         let pool = world::pool(url, CONNECTIONS).await?;
         let log: Arc<dyn EventLog> = PostgresEventLog::connect(pool.clone(), PostgresLogOptions::default()).await?;
         let cancel = CancellationToken::new();
         let feed = LiveFeed::start(Arc::clone(&log), cancel.clone());
         let bus = CommandBus::new(Arc::clone(&log), BusOptions::default());
+        Ok(Self { pool, log, feed, bus, cancel })
+    }
+
+    /// Starts the parts on it: with this catalogue of checks, and with this to run them.
+    pub fn start(self, catalog: Arc<dyn CheckCatalog>, runner: Arc<dyn CheckRunner>) -> Platform {
+        let Self { pool, log, feed, bus, cancel } = self;
         let options = RunnerOptions::default();
         let projectors = Runner::start_all(&pool, &feed, projections::all(), &options, &cancel);
-        let catalog = Arc::new(CostNothing { checks });
         let options = ProcessManagersOptions::new(pool.clone(), bus.clone(), Arc::clone(&feed), catalog);
         let processes = ProcessManagers::start(&options, &cancel);
         let queue = WorkQueue::new(pool.clone(), QueueOptions::default());
         let filler = QueueFiller::start(Arc::clone(&queue), Arc::clone(&feed), cancel.clone());
         let workers = WorkerPool::start(
             WorkerPoolOptions::default(),
-            Arc::new(CostNothing { checks }),
+            runner,
             queue,
             bus.clone(),
             Arc::clone(&feed),
             Arc::new(SystemClock),
             cancel.clone(),
         );
-        Ok(Self { pool, log, feed, bus, processes, filler, workers, projectors, cancel })
+        Platform { pool, log, feed, bus, processes, filler, workers, projectors, cancel }
+    }
+}
+
+impl Platform {
+    /// Starts all of it on a migrated database. Every plan is of these checks of each component.
+    pub async fn start(url: &str, checks: usize) -> Result<Self> {
+        let base = Base::connect(url).await?;
+        Ok(base.start(Arc::new(CostNothing { checks }), Arc::new(CostNothing { checks })))
     }
 
     /// Waits until every view shows this position.

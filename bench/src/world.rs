@@ -12,22 +12,29 @@ use std::time::Duration;
 pub struct World {
     quick: bool,
     folder: PathBuf,
+    docs: PathBuf,
     postgres: PrivatePostgres,
 }
 
 impl World {
     /// Starts the server: the platform's own defaults (fsync and all), with room for more connections.
-    pub async fn start(quick: bool) -> Result<Self> {
+    /// `docs` is where other tools wrote what they measured.
+    pub async fn start(quick: bool, docs: &Path) -> Result<Self> {
         let folder = std::env::temp_dir().join(format!("cmdiag-bench-{}", std::process::id()));
         std::fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
         let options = PostgresOptions { temporary: true, ..PostgresOptions::new(folder.join("postgres")) };
         let postgres = PrivatePostgres::start(options.setting("max_connections", "400")).await;
-        Ok(Self { quick, folder, postgres: postgres.context("start a private PostgreSQL")? })
+        Ok(Self { quick, folder, docs: docs.to_path_buf(), postgres: postgres.context("start a private PostgreSQL")? })
     }
 
     /// One of two values: for a real run, for a quick one.
     pub fn pick<T>(&self, real: T, quick: T) -> T {
         if self.quick { quick } else { real }
+    }
+
+    /// The folder of the repository's documents.
+    pub fn docs(&self) -> &Path {
+        &self.docs
     }
 
     /// How long one round takes.
