@@ -13,6 +13,7 @@ mod offsets;
 mod queue;
 mod queue_targets;
 mod remediation;
+mod remediation_guards;
 mod support;
 mod worker;
 mod worker_faults;
