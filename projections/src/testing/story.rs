@@ -1,5 +1,7 @@
 //! Stories: endless, seeded sequences of events that the deciders themselves decided, so that they can have happened.
 
+mod remedies;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::any_event::AnyEvent;
 use domain::any_event::{EMERGENCY_STOP, POLICY, REMEDIATION};
@@ -13,6 +15,7 @@ use domain::{
     Outcome, Position, RunId, StreamVersion, TenantId,
 };
 use event_store::{RecordedEvent, StreamId};
+use remedies::Remedies;
 use std::collections::{BTreeMap, VecDeque};
 use uuid::Uuid;
 
@@ -31,9 +34,15 @@ pub struct Story {
     findings: BTreeMap<Uuid, (Fingerprint, FindingState)>,
     versions: BTreeMap<Uuid, i64>,
     told: VecDeque<RecordedEvent>,
+    remedies: Option<Remedies>,
 }
 
 impl Story {
+    /// Begins a story that also tells of remediations, policies and the emergency stop.
+    pub fn with_remedies(seed: u64) -> Self {
+        Self { remedies: Some(Remedies::default()), ..Self::new(seed) }
+    }
+
     /// Begins a story: the same seed tells the same one.
     pub fn new(seed: u64) -> Self {
         let mut story = Self {
@@ -46,6 +55,7 @@ impl Story {
             findings: BTreeMap::new(),
             versions: BTreeMap::new(),
             told: VecDeque::new(),
+            remedies: None,
         };
         for number in 0..DEPLOYMENTS {
             story.register(number);
@@ -105,7 +115,20 @@ impl Story {
         command: D::Command,
         wrap: fn(D::Event) -> AnyEvent,
     ) {
-        let Ok(events) = D::decide(state, command, &self.context(id)) else { return };
+        let context = self.context(id);
+        self.tell_in::<D>(&context, state, command, wrap);
+    }
+
+    /// [`Self::tell`], in a context of its own.
+    fn tell_in<D: Decider>(
+        &mut self,
+        context: &Context,
+        state: &mut D::State,
+        command: D::Command,
+        wrap: fn(D::Event) -> AnyEvent,
+    ) {
+        let id = context.id;
+        let Ok(events) = D::decide(state, command, context) else { return };
         for event in events {
             D::evolve(state, &event);
             self.position += 1;
@@ -119,6 +142,9 @@ impl Story {
     fn turn(&mut self) {
         let seconds = 1 + self.draw(90) as i64;
         self.now += TimeDelta::seconds(seconds);
+        if self.remedies.is_some() && self.draw(3) == 0 {
+            return self.touch_a_remedy();
+        }
         match self.draw(20) {
             0..3 => self.request_run(),
             3..13 => self.go_on_with_a_run(),

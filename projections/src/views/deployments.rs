@@ -112,13 +112,12 @@ impl Deployments {
                 | RunEvent::RunTimedOut { deployment, .. }
                 | RunEvent::RunFailed { deployment, .. },
             ) => Some(deployment.0),
-            AnyEvent::Run(_) => None,
             AnyEvent::Finding(
                 FindingEvent::FindingSuspected { fingerprint, .. } | FindingEvent::FindingOpened { fingerprint, .. },
             ) => Some(fingerprint.deployment.0),
             AnyEvent::Finding(_) => self.findings.get(event.id).map(|finding| finding.deployment_id),
             // What puts a finding right shows in its own views; the deployment's health follows the findings.
-            AnyEvent::Remediation(_) | AnyEvent::Policy(_) | AnyEvent::EmergencyStop(_) => None,
+            AnyEvent::Run(_) | AnyEvent::Remediation(_) | AnyEvent::Policy(_) | AnyEvent::EmergencyStop(_) => None,
         }
     }
 

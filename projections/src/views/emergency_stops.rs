@@ -108,3 +108,41 @@ impl Folded for EmergencyStopTable {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Told, log};
+    use super::EmergencyStops;
+    use domain::emergency_stop::{EmergencyStop, EmergencyStopCommand};
+    use domain::testing::{after, given, start};
+    use domain::{AnyEvent, TenantId};
+    use serde_json::{Value, json};
+
+    const SHOWN: &str = "SELECT engaged, undo, reason, changed_by, extract(epoch FROM changed_at)::bigint AS changed, \
+        last_position FROM view_emergency_stops";
+
+    fn shown(engaged: bool, undo: bool, reason: &str, seconds: i64, position: usize) -> Value {
+        json!({ "engaged": engaged, "undo": undo, "reason": reason, "changed_by": "operator@example.org",
+            "changed": after(seconds).timestamp(), "last_position": position })
+    }
+
+    #[tokio::test]
+    async fn the_last_word_counts_also_after_the_row_was_forgotten() {
+        let id = EmergencyStop::of(&TenantId::default());
+        let engage = |undo| EmergencyStopCommand::Engage { undo, reason: "it went wrong".to_owned() };
+        let release = EmergencyStopCommand::Release { reason: "put right".to_owned() };
+        let story = given::<EmergencyStop>(id, []).at(start()).and(engage(false)).at(after(10)).and(engage(true));
+        let events = story.at(after(20)).and(release).into_events();
+        let told = log(id, events.into_iter().map(AnyEvent::EmergencyStop));
+        let views = Told::new().await;
+        let expected = [
+            shown(true, false, "it went wrong", 0, 1),
+            shown(true, true, "it went wrong", 10, 2),
+            shown(false, false, "put right", 20, 3),
+        ];
+        for (index, row) in expected.into_iter().enumerate() {
+            assert_eq!(views.then::<EmergencyStops>(&told[..=index], SHOWN).await, [row]);
+        }
+        views.survives_being_forgotten::<EmergencyStops>(&told).await;
+    }
+}

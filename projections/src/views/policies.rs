@@ -9,7 +9,7 @@ use crate::rows::Rows;
 use crate::table::{Existing, Loading, Table, Weighed, clean_json, columns};
 use chrono::{DateTime, Utc};
 use domain::any_event::{AnyEvent, POLICY};
-use domain::policy::{PolicyEvent, StatisticsKey};
+use domain::policy::{BreakerKey, PolicyEvent, StatisticsKey};
 use domain::remediation::BlastRadius;
 use domain::{DeploymentId, RemediationId};
 use event_store::RecordedEvent;
@@ -103,6 +103,14 @@ fn statistic_id(policy: Uuid, key: &StatisticsKey) -> Uuid {
     Uuid::new_v5(&policy, name.as_bytes())
 }
 
+/// A breaker's name in the row. A policy governs several deployments: their breakers are not the same.
+fn breaker_name(breaker: &BreakerKey) -> String {
+    match breaker {
+        BreakerKey::Action { deployment, action } => format!("action {action} in {deployment}"),
+        BreakerKey::Resource { deployment, resource } => format!("resource {resource} in {deployment}"),
+    }
+}
+
 /// What an open remediation holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Held {
@@ -113,7 +121,8 @@ struct Held {
 
 /// A breaker that is open.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Open {
+struct OpenBreaker {
+    breaker: BreakerKey,
     failures: u32,
     until: DateTime<Utc>,
     half_open: bool,
@@ -131,7 +140,7 @@ pub struct PolicyRow {
     changed_by: Option<String>,
     changed_at: Option<DateTime<Utc>>,
     reservations: Json<BTreeMap<RemediationId, Held>>,
-    breakers: Json<BTreeMap<String, Open>>,
+    breakers: Json<BTreeMap<String, OpenBreaker>>,
     last_position: i64,
 }
 
@@ -171,15 +180,17 @@ impl PolicyRow {
                 row.reservations.remove(remediation);
             }
             PolicyEvent::BreakerOpened { breaker, failures, until, .. } => {
-                row.breakers.insert(breaker.to_string(), Open { failures: *failures, until: *until, half_open: false });
+                let (failures, until) = (*failures, *until);
+                let open = OpenBreaker { breaker: breaker.clone(), failures, until, half_open: false };
+                row.breakers.insert(breaker_name(breaker), open);
             }
             PolicyEvent::BreakerHalfOpened { breaker, .. } => {
-                if let Some(open) = row.breakers.get_mut(&breaker.to_string()) {
+                if let Some(open) = row.breakers.get_mut(&breaker_name(breaker)) {
                     open.half_open = true;
                 }
             }
             PolicyEvent::BreakerClosed { breaker, .. } => {
-                row.breakers.remove(&breaker.to_string());
+                row.breakers.remove(&breaker_name(breaker));
             }
             PolicyEvent::SettlementCorrected { .. }
             | PolicyEvent::AutomaticRightGained { .. }
@@ -240,3 +251,6 @@ impl Table for PolicyTable {
         Box::pin(save_rows(db, rows))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,9 @@ use crate::single::{Folded, FoldedView};
 use crate::table::{Existing, Loading, Table, Weighed, clean, clean_json, columns, select_list};
 use chrono::{DateTime, Utc};
 use domain::any_event::{AnyEvent, REMEDIATION};
-use domain::remediation::{Problem, Remediation, RemediationEvent, RemediationState, StepPhase, Trigger};
+use domain::remediation::{
+    Problem, Remediation, RemediationEvent, RemediationState, StepPhase, StepState, Trigger, UndoState,
+};
 use domain::{Actor, Decider as _};
 use event_store::RecordedEvent;
 use futures::future::BoxFuture;
@@ -35,13 +37,15 @@ pub struct RemediationRow {
 }
 
 impl RemediationRow {
+    /// Done and verified, and not taken back.
     fn steps_done(&self) -> i32 {
-        self.state.steps.values().filter(|step| step.phase == StepPhase::Succeeded).count() as i32
+        let is_done = |step: &&StepState| step.phase == StepPhase::Succeeded && step.undone == UndoState::Not;
+        self.state.steps.values().filter(is_done).count() as i32
     }
 
     fn runbook(&self) -> Option<&str> {
         let planned = self.state.plan.as_ref().map(|plan| plan.runbook.as_str());
-        planned.or(self.state.runbook.as_ref().map(|runbook| runbook.as_str()))
+        planned.or(self.state.runbook.as_ref().map(domain::RunbookName::as_str))
     }
 }
 
@@ -159,5 +163,91 @@ impl Folded for RemediationTable {
         Remediation::evolve(&mut row.state, told);
         row.last_position = event.position.0;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Told, log};
+    use super::*;
+    use domain::testing as sample;
+    use serde_json::{Value, json};
+
+    fn told(events: Vec<RemediationEvent>) -> Vec<Arc<Decoded>> {
+        log(sample::REMEDIATION.0, events.into_iter().map(AnyEvent::Remediation))
+    }
+
+    const SHOWN: &str = "SELECT status, at_rest, steps, steps_done, runbook, started_at IS NOT NULL AS started, \
+        ended_at IS NOT NULL AS ended, reason IS NOT NULL AS says_why FROM view_remediations";
+
+    fn shown(status: &str, steps: (u32, u32), started: bool, rest: (bool, bool, bool)) -> Value {
+        let (at_rest, ended, says_why) = rest;
+        let runbook = (steps.0 > 0).then_some("restore-missing-file");
+        json!({ "status": status, "at_rest": at_rest, "steps": steps.0, "steps_done": steps.1, "runbook": runbook,
+            "started": started, "ended": ended, "says_why": says_why })
+    }
+
+    #[tokio::test]
+    async fn a_remediation_is_shown_as_it_goes_its_way() {
+        let views = Told::new().await;
+        let no_rest = (false, false, false);
+        let cases = [
+            (vec![sample::remediation_requested()], shown("requested", (0, 0), false, no_rest)),
+            (sample::remediation_waiting(2), shown("awaiting_approval", (3, 0), false, no_rest)),
+            (sample::remediation_executing(), shown("executing", (3, 0), true, no_rest)),
+            (sample::remediation_succeeded(), shown("succeeded", (3, 3), true, (true, true, false))),
+            // What is taken back is not done.
+            (sample::remediation_rolled_back(), shown("failed", (3, 0), true, (true, true, true))),
+            // A person is needed: it rests, and that is not its end.
+            (sample::remediation_stuck(), shown("stuck", (3, 0), true, (true, false, true))),
+        ];
+        for (events, expected) in cases {
+            assert_eq!(views.then::<Remediations>(&told(events), SHOWN).await, [expected]);
+        }
+    }
+
+    #[tokio::test]
+    async fn it_says_of_what_it_is_and_who_asked() {
+        let views = Told::new().await;
+        let events = told(sample::remediation_succeeded());
+        let columns = "SELECT id, tenant, deployment_id, finding_id, check_code, component, resource, severity, \
+            trigger, requested_by, last_position FROM view_remediations";
+        let problem = sample::problem();
+        let expected = json!({ "id": sample::REMEDIATION, "tenant": "default", "deployment_id": problem.deployment,
+            "finding_id": problem.finding, "check_code": sample::CHECK, "component": sample::COMPONENT,
+            "resource": sample::RESOURCE, "severity": "critical", "trigger": "person",
+            "requested_by": "operator@example.org", "last_position": events.len() });
+        assert_eq!(views.then::<Remediations>(&events, columns).await, [expected]);
+    }
+
+    #[tokio::test]
+    async fn its_state_is_what_the_aggregate_folds() {
+        let views = Told::new().await;
+        for events in [sample::remediation_waiting(1), sample::remediation_succeeded(), sample::remediation_stuck()] {
+            let expected = sample::fold::<Remediation>(&events);
+            let rows = views.then::<Remediations>(&told(events), "SELECT state FROM view_remediations").await;
+            let state: RemediationState = serde_json::from_value(rows[0]["state"].clone()).unwrap();
+            assert_eq!(state, expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn it_goes_on_after_its_row_was_forgotten() {
+        let views = Told::new().await;
+        let step = sample::step_name("recount");
+        let mut failed = sample::remediation_executing();
+        failed.push(RemediationEvent::StepStarted { step: step.clone(), attempt: 1, at: sample::after(1) });
+        // PostgreSQL takes no NUL in a text.
+        failed.push(RemediationEvent::StepFailed { step, error: "it said \0".to_owned(), at: sample::after(2) });
+        for events in [sample::remediation_succeeded(), sample::remediation_rolled_back(), failed] {
+            views.survives_being_forgotten::<Remediations>(&told(events)).await;
+        }
+    }
+
+    #[test]
+    fn an_event_of_a_remediation_never_asked_for_is_refused() {
+        let events = told(vec![RemediationEvent::RemediationSucceeded { at: sample::start() }]);
+        let refused = RemediationTable::fold(&mut None, &events[0]);
+        assert!(matches!(refused, Err(ApplyError::Event { position, .. }) if position.0 == 1));
     }
 }

@@ -1,12 +1,16 @@
 //! What the given/then tests of the views share.
 
 use crate::decoded::Decoded;
+use crate::projection::Projection;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::any_event::{AnyEvent, DEPLOYMENT, DIAGNOSTIC_RUN, EMERGENCY_STOP, FINDING, POLICY, REMEDIATION};
 use domain::diagnostic_run::{CheckKey, CheckResult, Evidence};
 use domain::finding::{Fingerprint, Sighting};
 use domain::{CommandId, DeploymentId, DomainEvent, Metadata, Outcome, Position, RunId, StreamVersion, TenantId};
 use event_store::{RecordedEvent, StreamId};
+use private_servers::testing::TestDatabase;
+use serde_json::Value;
+use sqlx::PgPool;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -102,4 +106,58 @@ fn decoded(id: Uuid, event: AnyEvent, position: i64, version: i64) -> Decoded {
         recorded_at: at(position),
     };
     Decoded { recorded: Arc::new(recorded), id, event }
+}
+
+/// A database in which a view is told events, as often as wanted.
+pub struct Told {
+    pool: PgPool,
+    _database: TestDatabase,
+}
+
+impl Told {
+    pub async fn new() -> Self {
+        let database = TestDatabase::migrated().await;
+        Self { pool: database.pool().await, _database: database }
+    }
+
+    /// What a query finds after these events and no others.
+    pub async fn then<P: Projection + Default>(&self, events: &[Arc<Decoded>], query: &str) -> Vec<Value> {
+        self.tell::<P>(&[events]).await;
+        sqlx::query_scalar(&format!("SELECT to_jsonb(q) FROM ({query}) q")).fetch_all(&self.pool).await.unwrap()
+    }
+
+    /// The rows are the same wherever the projection forgets what it knows and reads it again.
+    pub async fn survives_being_forgotten<P: Projection + Default>(&self, events: &[Arc<Decoded>]) {
+        self.tell::<P>(&[events]).await;
+        let expected = self.lines::<P>().await;
+        assert!(events.len() > 1 && !expected.is_empty());
+        for cut in 1..events.len() {
+            let (before, after) = events.split_at(cut);
+            self.tell::<P>(&[before, after]).await;
+            assert_eq!(self.lines::<P>().await, expected, "forgotten after {cut} events");
+        }
+    }
+
+    /// Tells it all, and lets it forget between the parts.
+    async fn tell<P: Projection + Default>(&self, parts: &[&[Arc<Decoded>]]) {
+        let mut projection = P::default();
+        let mut db = self.pool.acquire().await.unwrap();
+        for table in projection.tables() {
+            sqlx::query(&format!("DELETE FROM {table}")).execute(&mut *db).await.unwrap();
+        }
+        for part in parts {
+            projection.fold(part, &mut db).await.unwrap();
+            projection.write(&mut db).await.unwrap();
+            projection.forget();
+        }
+    }
+
+    async fn lines<P: Projection + Default>(&self) -> Vec<String> {
+        let mut lines: Vec<String> = Vec::new();
+        for table in P::default().tables() {
+            let sql = format!("SELECT t::text FROM {table} t ORDER BY 1");
+            lines.extend(sqlx::query_scalar::<_, String>(&sql).fetch_all(&self.pool).await.unwrap());
+        }
+        lines
+    }
 }

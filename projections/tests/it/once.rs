@@ -4,7 +4,7 @@ use crate::support::{Running, assert_same, quick, replayed, story};
 use private_servers::testing::TestDatabase;
 use projections::single::FoldedView;
 use projections::testing::{MemoryLog, dump};
-use projections::views::{findings::FindingTable, runs::RunTable};
+use projections::views::{findings::FindingTable, remediations::RemediationTable, runs::RunTable};
 use projections::{Projection, ReplayOptions, RunnerOptions, replay};
 use proptest::prelude::*;
 
@@ -77,12 +77,13 @@ async fn a_short_memory_gives_the_same() {
     for bytes in [0, 3_000, 40_000] {
         let views: Vec<Box<dyn Projection>> = vec![
             Box::new(FoldedView::<FindingTable>::remembering(bytes)),
+            Box::new(FoldedView::<RemediationTable>::remembering(bytes)),
             Box::new(FoldedView::<RunTable>::remembering(bytes)),
         ];
         let options = ReplayOptions { block_events: 50, pending_bytes: 2 * bytes, ..ReplayOptions::default() };
         replay(&pool, log.clone(), views, &options).await.unwrap();
         let expected = replayed(&events).await;
-        for table in ["view_findings", "view_runs"] {
+        for table in ["view_findings", "view_remediations", "view_runs"] {
             let of = |dump: &[(String, Vec<String>)]| dump.iter().find(|(name, _)| name.ends_with(table)).cloned();
             let given = dump(&pool).await.unwrap();
             assert!(of(&given).is_some_and(|(_, lines)| !lines.is_empty()));

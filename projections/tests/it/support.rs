@@ -16,7 +16,7 @@ pub type Dump = Vec<(String, Vec<String>)>;
 
 /// The first events of a story.
 pub fn story(seed: u64, events: usize) -> Vec<RecordedEvent> {
-    Story::new(seed).take(events).collect()
+    Story::with_remedies(seed).take(events).collect()
 }
 
 /// Quick to look again, so that tests do not wait.
