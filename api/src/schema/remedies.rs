@@ -1,12 +1,16 @@
 //! The queries about remediations, policies and the emergency stop.
 
-use super::context::{FIRST, at_least, connection, list_cost, page_request, queries, query_error, tenant};
+use super::context::{
+    FIRST, at_least, connection, list_cost, log_error, named, page_request, queries, query_error, tenant,
+};
 use super::ids::{local, optional};
 use super::scalars::PositionScalar;
 use super::types::{EmergencyStop, Policy, Remediation, RemediationStatus};
 use async_graphql::connection::{Connection, EmptyFields};
 use async_graphql::{Context, ID, InputObject, Object, Result};
-use domain::RemediationId;
+use domain::any_event::REMEDIATION;
+use domain::{PolicyId, RemediationId, StreamVersion, TenantId};
+use event_store::{LiveFeed, StreamId};
 use query_side::RemediationFilter;
 use std::sync::Arc;
 
@@ -77,6 +81,20 @@ impl Remedies {
         Ok(found.map_err(|error| query_error(&error))?.into_iter().map(Policy).collect())
     }
 
+    /// One policy, by its name; null where it was never defined or asked: then the built-in one decides under it.
+    async fn policy(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Its name; `default` is for deployments without the label `policy`.")] name: String,
+        #[graphql(desc = "Wait until the views show this position.")] at_least: Option<PositionScalar>,
+    ) -> Result<Option<Policy>> {
+        self::at_least(ctx, at_least).await?;
+        let tenant = tenant(ctx)?;
+        let id = PolicyId::of(tenant, &named(&name)?);
+        let found = queries(ctx)?.policies(tenant).await.map_err(|error| query_error(&error))?;
+        Ok(found.into_iter().find(|view| view.id == id.0).map(Policy))
+    }
+
     /// Whether everything stops.
     async fn emergency_stop(
         &self,
@@ -94,4 +112,12 @@ pub(super) async fn remediation(ctx: &Context<'_>, id: RemediationId) -> Result<
     let found = queries(ctx)?.remediation(id).await.map_err(|error| query_error(&error))?;
     let tenant = tenant(ctx)?;
     Ok(found.filter(|view| view.tenant == tenant.as_str()).map(|view| Remediation(Arc::new(view))))
+}
+
+/// Whose it is, by its first event, which no view needs to have seen; `None` where there is no such remediation.
+pub(super) async fn owner(ctx: &Context<'_>, id: RemediationId) -> Result<Option<TenantId>> {
+    let stream = StreamId::new(REMEDIATION, &id.to_string());
+    let log = ctx.data::<Arc<LiveFeed>>()?.log();
+    let first = log.read_stream(stream, StreamVersion(0), 1).await.map_err(|error| log_error(&error))?;
+    Ok(first.first().map(|event| event.metadata.tenant.clone()))
 }

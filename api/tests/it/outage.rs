@@ -13,8 +13,8 @@ async fn without_its_database_the_api_says_503_and_recovers() {
     let url = postgres.url("postgres");
     migrations::migrate(&url).await.unwrap();
     let api = Api::on(&url, ApiOptions::default(), None).await;
-    let register = json!({ "query": "mutation { registerDeployment(input: { name: \"records\", productVersion: \"10.1\", \
-        idempotencyKey: \"once\" }) { ... on RegisterDeploymentAccepted { position repeated } } }" });
+    let register = json!({ "query": "mutation { registerDeployment(input: { name: \"records\", \
+        productVersion: \"10.1\", idempotencyKey: \"once\" }) { ... on RegisterDeploymentAccepted { position repeated } } }" });
     let read = json!({ "query": "{ deployments { nodes { name } } }" });
     let post = |body: &Value| api.http.post(api.url("/graphql")).json(body);
     let kept = json!({ "query": "{ deployments(first: 7) { nodes { name } } }" });

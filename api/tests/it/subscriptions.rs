@@ -85,7 +85,7 @@ async fn progress_starts_with_what_is_and_ends_with_the_run() {
 }
 
 /// Opens a subscription and makes sure that it is heard before anything happens.
-async fn heard(api: &Api, query: &str, variables: Value) -> Stream {
+pub async fn heard(api: &Api, query: &str, variables: Value) -> Stream {
     let before = subscriptions(api).await;
     let stream = Stream::open(api, query, variables).await;
     until("the subscription is open", async || (subscriptions(api).await > before).then_some(())).await;

@@ -2,7 +2,7 @@
 
 use super::{command_id, new_stream_id, payload, send};
 use crate::schema::codes::{NOT_FOUND, coded};
-use crate::schema::context::named;
+use crate::schema::context::{caller, named};
 use crate::schema::ids::local;
 use crate::schema::types::Remediation as RemediationNode;
 use crate::schema::{query, remedies};
@@ -151,7 +151,7 @@ impl RemediationMutation {
         ctx: &Context<'_>,
         input: ApproveRemediationInput,
     ) -> Result<ApproveRemediationPayload> {
-        let id: RemediationId = local(&input.remediation_id)?;
+        let id = own(ctx, &input.remediation_id).await?;
         let command_id = command_id(ctx, "approveRemediation", input.idempotency_key.as_deref())?;
         let command = RemediationCommand::Approve {
             binding: named(&input.binding)?,
@@ -167,7 +167,7 @@ impl RemediationMutation {
         ctx: &Context<'_>,
         input: RemediationReasonInput,
     ) -> Result<RejectRemediationPayload> {
-        let id: RemediationId = local(&input.remediation_id)?;
+        let id = own(ctx, &input.remediation_id).await?;
         let command_id = command_id(ctx, "rejectRemediation", input.idempotency_key.as_deref())?;
         let command = RemediationCommand::Reject { comment: input.reason };
         Ok(RejectRemediationPayload::of(id, send::<Remediation>(ctx, id.0, command_id, command).await?))
@@ -179,7 +179,7 @@ impl RemediationMutation {
         ctx: &Context<'_>,
         input: DelegateApprovalInput,
     ) -> Result<DelegateApprovalPayload> {
-        let id: RemediationId = local(&input.remediation_id)?;
+        let id = own(ctx, &input.remediation_id).await?;
         let command_id = command_id(ctx, "delegateApproval", input.idempotency_key.as_deref())?;
         let command = RemediationCommand::Delegate { to: named(&input.to)?, comment: input.comment };
         Ok(DelegateApprovalPayload::of(id, send::<Remediation>(ctx, id.0, command_id, command).await?))
@@ -191,7 +191,7 @@ impl RemediationMutation {
         ctx: &Context<'_>,
         input: ExecuteRemediationInput,
     ) -> Result<ExecuteRemediationPayload> {
-        let id: RemediationId = local(&input.remediation_id)?;
+        let id = own(ctx, &input.remediation_id).await?;
         let command_id = command_id(ctx, "executeRemediation", input.idempotency_key.as_deref())?;
         let command = RemediationCommand::Execute;
         Ok(ExecuteRemediationPayload::of(id, send::<Remediation>(ctx, id.0, command_id, command).await?))
@@ -203,7 +203,7 @@ impl RemediationMutation {
         ctx: &Context<'_>,
         input: RemediationReasonInput,
     ) -> Result<CancelRemediationPayload> {
-        let id: RemediationId = local(&input.remediation_id)?;
+        let id = own(ctx, &input.remediation_id).await?;
         let command_id = command_id(ctx, "cancelRemediation", input.idempotency_key.as_deref())?;
         let command = RemediationCommand::Cancel { reason: input.reason };
         Ok(CancelRemediationPayload::of(id, send::<Remediation>(ctx, id.0, command_id, command).await?))
@@ -215,7 +215,7 @@ impl RemediationMutation {
         ctx: &Context<'_>,
         input: RemediationReasonInput,
     ) -> Result<UndoRemediationPayload> {
-        let id: RemediationId = local(&input.remediation_id)?;
+        let id = own(ctx, &input.remediation_id).await?;
         let command_id = command_id(ctx, "undoRemediation", input.idempotency_key.as_deref())?;
         let command = RemediationCommand::Undo { reason: input.reason };
         Ok(UndoRemediationPayload::of(id, send::<Remediation>(ctx, id.0, command_id, command).await?))
@@ -227,10 +227,19 @@ impl RemediationMutation {
         ctx: &Context<'_>,
         input: RemediationReasonInput,
     ) -> Result<ReleaseRemediationPayload> {
-        let id: RemediationId = local(&input.remediation_id)?;
+        let id = own(ctx, &input.remediation_id).await?;
         let command_id = command_id(ctx, "releaseRemediation", input.idempotency_key.as_deref())?;
         let command = RemediationCommand::Release { comment: input.reason };
         Ok(ReleaseRemediationPayload::of(id, send::<Remediation>(ctx, id.0, command_id, command).await?))
+    }
+}
+
+/// The id of a remediation of the caller's, or of none: then the command is refused.
+async fn own(ctx: &Context<'_>, id: &ID) -> Result<RemediationId> {
+    let id: RemediationId = local(id)?;
+    match remedies::owner(ctx, id).await? {
+        Some(owner) if owner != caller(ctx)?.tenant => Err(coded(NOT_FOUND, format!("there is no remediation {id}"))),
+        _ => Ok(id),
     }
 }
 

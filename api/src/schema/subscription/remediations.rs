@@ -4,6 +4,7 @@ use super::notices::follow;
 use crate::schema::codes::{INTERNAL, NOT_FOUND, coded};
 use crate::schema::context::{caller, command_error, log_error};
 use crate::schema::ids::{global, local, optional};
+use crate::schema::remedies::owner;
 use crate::schema::scalars::PositionScalar;
 use crate::schema::types::{RemediationStatus, StepStatus};
 use crate::topics::{Notice, Topics};
@@ -11,7 +12,7 @@ use async_graphql::{Context, ID, Result, SimpleObject, Subscription};
 use chrono::{DateTime, Utc};
 use command_side::CommandBus;
 use domain::any_event::REMEDIATION;
-use domain::remediation::{Remediation, RemediationEvent, RemediationState, StepPhase, UndoState};
+use domain::remediation::{Remediation, RemediationEvent, RemediationPhase, RemediationState, StepPhase, UndoState};
 use domain::{AnyEvent, Decider as _, DeploymentId, DomainEvent as _, RemediationId, StreamVersion};
 use event_store::{LiveFeed, RecordedEvent, StreamId, StreamSubscription};
 use futures::StreamExt as _;
@@ -93,16 +94,12 @@ impl RemediationSubscription {
     ) -> Result<BoxStream<'static, Result<RemediationProgress>>> {
         let id: RemediationId = local(&remediation_id)?;
         let feed = ctx.data::<Arc<LiveFeed>>()?;
-        let stream_id = StreamId::new(REMEDIATION, &id.to_string());
-        let first = feed.log().read_stream(stream_id.clone(), StreamVersion(0), 1).await;
-        let first = first.map_err(|error| log_error(&error))?;
-        let tenant = &caller(ctx)?.tenant;
-        if first.first().is_none_or(|event| event.metadata.tenant != *tenant) {
+        if owner(ctx, id).await?.as_ref() != Some(&caller(ctx)?.tenant) {
             return Err(coded(NOT_FOUND, format!("there is no remediation {id}")));
         }
         let follower = Follower {
             id,
-            events: feed.subscribe_stream(stream_id, StreamVersion(0)),
+            events: feed.subscribe_stream(StreamId::new(REMEDIATION, &id.to_string()), StreamVersion(0)),
             state: RemediationState::default(),
             waiting: VecDeque::new(),
             done: false,
@@ -207,35 +204,45 @@ impl Follower {
     }
 }
 
+/// How a remediation has come to rest.
+struct Ended {
+    id: RemediationId,
+    recorded: Arc<RecordedEvent>,
+    phase: RemediationPhase,
+    reason: Option<String>,
+}
+
 /// An event after which a remediation rests.
-fn ending(notice: &Notice) -> Option<(RemediationId, Arc<RecordedEvent>)> {
+fn ending(notice: &Notice) -> Option<Ended> {
     let AnyEvent::Remediation(event) = &notice.event else { return None };
-    let brings_to_rest = matches!(
-        event,
-        RemediationEvent::RemediationSucceeded { .. }
-            | RemediationEvent::RemediationFailed { .. }
-            | RemediationEvent::RemediationUndone { .. }
-            | RemediationEvent::RemediationCancelled { .. }
-            | RemediationEvent::RemediationStuck { .. }
-            | RemediationEvent::RemediationHalted { undo: false, .. }
-            | RemediationEvent::RemediationReleased { .. }
-    );
-    if !brings_to_rest {
-        return None;
-    }
+    let (phase, reason) = match event {
+        RemediationEvent::RemediationSucceeded { .. } => (RemediationPhase::Succeeded, None),
+        RemediationEvent::RemediationFailed { reason, .. } => (RemediationPhase::Failed, Some(reason.clone())),
+        RemediationEvent::RemediationUndone { .. } => (RemediationPhase::Undone, None),
+        RemediationEvent::RemediationCancelled { reason, .. } => (RemediationPhase::Cancelled, Some(reason.clone())),
+        RemediationEvent::RemediationStuck { reason, .. } => (RemediationPhase::Stuck, Some(reason.clone())),
+        RemediationEvent::RemediationHalted { undo: false, reason, .. } => {
+            (RemediationPhase::Halted, Some(reason.clone()))
+        }
+        _ => return None,
+    };
     let id = Uuid::parse_str(&notice.recorded.stream.aggregate_id).ok()?;
-    Some((RemediationId(id), Arc::clone(&notice.recorded)))
+    Some(Ended { id: RemediationId(id), recorded: Arc::clone(&notice.recorded), phase, reason })
 }
 
 /// What an end says beyond its event: read from the remediation itself.
 async fn completed(
     bus: &CommandBus,
     wanted: Option<DeploymentId>,
-    (id, recorded): (RemediationId, Arc<RecordedEvent>),
+    Ended { id, recorded, phase, reason }: Ended,
 ) -> Result<Option<RemediationCompleted>> {
     let (state, _) = bus.load::<Remediation>(id.0).await.map_err(|error| command_error(&error))?;
     let Some(problem) = &state.problem else { return Ok(None) };
     if wanted.is_some_and(|wanted| wanted != problem.deployment) {
+        return Ok(None);
+    }
+    // One that had changed nothing yet is cancelled in the same decision: that is told.
+    if phase == RemediationPhase::Halted && state.phase == RemediationPhase::Cancelled {
         return Ok(None);
     }
     Ok(Some(RemediationCompleted {
@@ -244,7 +251,7 @@ async fn completed(
         finding_id: global(problem.finding),
         position: recorded.position.into(),
         at: recorded.recorded_at,
-        status: state.phase.into(),
-        reason: state.reason.clone(),
+        status: phase.into(),
+        reason,
     }))
 }
