@@ -49,7 +49,7 @@ pub struct State {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Login {
     uri: i64,
-    login: String,
+    name: String,
     last_logon: Option<String>,
 }
 
@@ -85,7 +85,7 @@ impl Act for DisableLogin {
             return Err(ActionError::configuration(text));
         }
         let select = format!(
-            "SELECT uri, lclogin AS login, lclastlogon AS last_logon FROM tslocation
+            "SELECT uri, lclogin AS name, lclastlogon AS last_logon FROM tslocation
              WHERE {UNUSED} AND NOT lclogindisabled AND lclogin <> ALL($2) ORDER BY uri LIMIT $3"
         );
         let values = vec![parameters.inactive_days.into(), parameters.except.clone().into()];
@@ -95,7 +95,7 @@ impl Act for DisableLogin {
     fn preview(_: &Parameters, before: &State) -> Vec<Change> {
         let one = |login: &Login| {
             let last = login.last_logon.as_deref().unwrap_or("never");
-            let summary = format!("disable login {} (last logon: {last}); the location stays", login.login);
+            let summary = format!("disable login {} (last logon: {last}); the location stays", login.name);
             change(summary, format!("tslocation {}", login.uri), Some(json!("enabled")), Some(json!("disabled")))
         };
         before.logins.iter().map(one).collect()

@@ -202,7 +202,7 @@ async fn administrators_and_named_logins_stay_enabled() {
     let driven = dataset.driven("dataset.disable-login", "dataset", &json!({"except": ["DOUBLE\\user201"]}));
     let image = driven.capture().await;
     let logins: Vec<&str> =
-        image["logins"].as_array().unwrap().iter().map(|one| one["login"].as_str().unwrap()).collect();
+        image["logins"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
     assert!(!logins.contains(&"DOUBLE\\user200") && !logins.contains(&"DOUBLE\\user201"), "{logins:?}");
     assert!(logins.contains(&"DOUBLE\\user202"));
     // One of them logs on before it is done.
