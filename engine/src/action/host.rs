@@ -1,5 +1,5 @@
-//! The process in which one phase of an action runs: a request on standard input, an answer on standard output, one line
-//! of JSON each.
+//! The process in which one phase of an action runs: a request on standard input, an answer on standard output, one
+//! line of JSON each.
 //!
 //! It bounds its own memory, processor time and open files before it acts. It ends, with all that it has started, when
 //! its standard input is closed: whoever asked is gone, and another one is going to look at what was done.

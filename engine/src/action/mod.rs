@@ -10,26 +10,34 @@
 mod erased;
 mod error;
 mod file;
+mod http;
 mod spec;
 mod sql;
 mod target;
+
+pub(crate) mod isolated;
 
 pub mod certificate;
 pub mod config;
 pub mod dataset;
 pub mod demo;
+pub mod event_queue;
 pub mod host;
+pub mod index;
 pub mod list;
 pub mod log;
 pub mod postgres;
+pub mod redis;
+pub mod service;
 pub mod store;
 pub mod temp;
 
-pub(crate) mod isolated;
+#[cfg(test)]
+mod testing;
 
 pub use erased::{Action, Arguments, Erased, Phase};
-pub use isolated::HostProgram;
 pub use error::{ActionError, ActionErrorKind};
+pub use isolated::HostProgram;
 pub use spec::{ActionSpec, Isolation, OutputKind, OutputSpec, UndoSpec, no_undo};
 pub use target::{ActionTarget, setting_of};
 

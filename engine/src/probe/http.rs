@@ -1,7 +1,8 @@
 //! One HTTP request: whether it is answered, with what, how soon, and by what clock.
 
 use super::rows::{Measured, row};
-use super::{ProbeError, Row, Run, net, tls};
+use super::sql::{self, Limits, SqlTargets};
+use super::{ProbeError, Row, Run, Target, net, tls};
 use crate::check::{HttpMethod, HttpSpec};
 use chrono::{DateTime, Utc};
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderName};
@@ -41,7 +42,8 @@ impl Clients {
     }
 }
 
-fn build(ca: Option<&str>) -> Result<Client, ProbeError> {
+/// A client that trusts the usual roots and those of this file.
+pub(crate) fn build(ca: Option<&str>) -> Result<Client, ProbeError> {
     let roots = tls::roots(ca)?;
     let fail = |error: String| ProbeError::internal(format!("the HTTP client: {error}"));
     let tls = ClientConfig::builder_with_provider(tls::provider())
@@ -66,9 +68,14 @@ fn stay_on_host(attempt: redirect::Attempt<'_>) -> redirect::Action {
     if same && attempt.previous().len() <= MAX_REDIRECTS { attempt.follow() } else { attempt.stop() }
 }
 
-pub(super) async fn measure(clients: &Clients, spec: &HttpSpec, run: &Run<'_>) -> Result<Measured, ProbeError> {
+pub(super) async fn measure(
+    clients: &Clients,
+    databases: &SqlTargets,
+    spec: &HttpSpec,
+    run: &Run<'_>,
+) -> Result<Measured, ProbeError> {
     let base = run.target.setting("url")?;
-    let url = join(base, &spec.path)?;
+    let url = join(base, &with_settings(&spec.path, run.target)?)?;
     let host = url.host_str().ok_or_else(|| ProbeError::configuration(format!("{base:?} names no host")))?;
     net::resolve(host.trim_matches(['[', ']']), url.port_or_known_default().unwrap_or(80)).await?;
     let client = clients.client(run.target.optional("ca"))?;
@@ -80,11 +87,37 @@ pub(super) async fn measure(clients: &Clients, spec: &HttpSpec, run: &Run<'_>) -
     let started = Instant::now();
     let answered = request.timeout(patience).send().await;
     let at = run.target.now + started.elapsed();
-    let row = match answered {
+    let mut row = match answered {
         Ok(response) => answer(&url, spec, response, started, at).await,
         Err(error) => silence(&url, &reason(&error, patience), started),
     };
+    if let Some(compare) = &spec.compare {
+        let on = run.target.named_by(&compare.on)?;
+        let limits = Limits { rows: 1, bytes: MAX_BODY_BYTES };
+        let first = sql::query(databases, on, &compare.query, run, limits).await?.rows.into_iter().next();
+        row.insert("compared".to_owned(), first.map_or(Value::Null, Value::Object));
+    }
     Ok(Measured::one(row))
+}
+
+/// The path with the settings that it names filled in, each as one segment.
+fn with_settings(path: &str, target: &Target) -> Result<String, ProbeError> {
+    let mut filled = String::new();
+    let mut rest = path;
+    while let Some((before, after)) = rest.split_once('{') {
+        let (name, after) = after
+            .split_once('}')
+            .ok_or_else(|| ProbeError::configuration(format!("{path:?} has a {{ without a }}")))?;
+        let value = target.setting(name)?;
+        if !value.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) || value.starts_with('.') {
+            return Err(ProbeError::configuration(format!("setting {name:?} is {value:?}: that is no part of a path")));
+        }
+        filled.push_str(before);
+        filled.push_str(value);
+        rest = after;
+    }
+    filled.push_str(rest);
+    Ok(filled)
 }
 
 /// The setting and the path, with exactly one slash between them.
@@ -149,7 +182,7 @@ fn reason(error: &reqwest::Error, patience: Duration) -> String {
 }
 
 /// The error with its causes: the outermost alone says only that sending failed.
-fn causes(error: &reqwest::Error) -> String {
+pub(crate) fn causes(error: &reqwest::Error) -> String {
     let mut text = String::new();
     let mut next = error.source();
     while let Some(cause) = next {

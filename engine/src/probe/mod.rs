@@ -12,7 +12,7 @@ pub(crate) mod config;
 mod disk;
 mod error;
 mod host;
-mod http;
+pub(crate) mod http;
 mod log;
 mod net;
 mod offsets;
@@ -167,7 +167,7 @@ impl Probes {
             ProbeSpec::Store(spec) => store::measure(&self.store, &self.sql, spec, run).boxed(),
             ProbeSpec::Tcp => tcp::measure(run).boxed(),
             ProbeSpec::Tls => tls::measure(run).boxed(),
-            ProbeSpec::Http(spec) => http::measure(&self.http, spec, run).boxed(),
+            ProbeSpec::Http(spec) => http::measure(&self.http, &self.sql, spec, run).boxed(),
             ProbeSpec::Log(spec) => log::measure(&*self.offsets, spec, run).boxed(),
             ProbeSpec::Host => host::measure(run).boxed(),
             ProbeSpec::Config => config::measure(run).boxed(),

@@ -83,6 +83,9 @@ async fn a_service_stops_drains_and_starts_and_says_so() {
     lab.stop().await;
 }
 
+/// A route of the connector, and what is sent there.
+type Told = (&'static str, Value);
+
 #[tokio::test]
 async fn the_connector_steers_processors_and_queues_for_those_who_may() {
     let dir = folder();
@@ -93,7 +96,7 @@ async fn the_connector_steers_processors_and_queues_for_those_who_may() {
     let stranger = client(handle).post(format!("{base}/CMServiceAPI/TrimEventProcessors/AuditLog/Suspend"));
     assert_eq!(stranger.send().await.unwrap().status().as_u16(), 401);
     // fault, the cure, what takes it back
-    let steers: [(&str, (&str, Value), Option<(&str, Value)>); 5] = [
+    let steers: [(&str, Told, Option<Told>); 5] = [
         (
             "processor-suspended",
             ("TrimEventProcessors/WordIndexing/Resume", json!({})),

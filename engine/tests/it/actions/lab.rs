@@ -15,6 +15,7 @@ use engine::runbook::Situation;
 use engine::runner::ProbeRunner;
 use lab::{Lab, LabOptions};
 use private_servers::testing::test_folder;
+use private_servers::{PrivateRedis, RedisOptions};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,7 +34,12 @@ struct Bench {
 impl Bench {
     async fn start() -> Self {
         let folder = test_folder();
-        let lab = Lab::up(LabOptions::small(folder.path())).await.unwrap();
+        let options = LabOptions::small(folder.path());
+        Self::start_with(folder, options).await
+    }
+
+    async fn start_with(folder: tempfile::TempDir, options: LabOptions) -> Self {
+        let lab = Lab::up(options).await.unwrap();
         let state = state(lab.description());
         let packs = Arc::new(Packs::find().unwrap_or_else(|errors| panic!("{errors}")));
         let probes = Probes::new(Arc::new(MemoryOffsets::default()));
@@ -239,6 +245,57 @@ async fn faults_of_files_are_remedied() {
     for (fault, check, contains, runbook) in table {
         bench.remedies(fault, check, contains, runbook).await;
     }
+    bench.lab.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn faults_of_services_and_event_processors_are_remedied() {
+    let bench = Bench::start().await;
+    let table = [
+        ("wgs-down", "CM-WGS-DOWN", "wgs-2", "start-workgroup-server"),
+        ("log-silent", "CM-LOG-SILENT", "wgs-2", "restart-silent-server"),
+        ("web-slow", "WEB-LATENCY", "web", "restart-web-tier"),
+        ("web-errors", "WEB-STATUS", "web", "restart-web-tier"),
+        ("web-cannot-reach-wgs", "CM-WEB-NO-WGS", "web", "restart-web-tier"),
+        ("render-stuck", "CM-RENDER-STUCK", "", "restart-render-service"),
+        ("mail-processor-down", "CM-MAIL-DOWN", "", "resume-mail-processor"),
+        ("mail-processor-down", "CM-MAIL-DOWN", "", "restart-mail-service"),
+        ("processor-suspended", "CM-EVENT-SUSPENDED", "WordIndexing", "resume-event-processor"),
+        ("queue-backlog", "CM-EVENT-BACKLOG", "ContentIndex", "share-event-backlog"),
+        ("poison-event", "CM-EVENT-BLOCKED", "Subscriptions", "isolate-poison-event"),
+        ("queue-duplicates", "CM-QUEUE-DUPLICATES", "queue-9", "stop-document-queue"),
+    ];
+    for (fault, check, contains, runbook) in table {
+        println!("{fault}: {check} by {runbook}");
+        bench.remedies(fault, check, contains, runbook).await;
+    }
+    bench.lab.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn faults_of_the_content_index_are_remedied() {
+    let bench = Bench::start().await;
+    let table = [
+        ("index-red", "CM-INDEX-RED", "", "retry-index-allocation"),
+        ("index-replicas", "CM-INDEX-YELLOW-SINGLE-NODE", "", "drop-unplaceable-replicas"),
+        ("index-read-only", "CM-INDEX-READ-ONLY", "", "clear-index-block"),
+        ("index-lag", "CM-INDEX-LAG", "", "reindex-missing-documents"),
+    ];
+    for (fault, check, contains, runbook) in table {
+        println!("{fault}: {check} by {runbook}");
+        bench.remedies(fault, check, contains, runbook).await;
+    }
+    bench.lab.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_cache_is_remedied() {
+    let folder = test_folder();
+    let redis = RedisOptions { folder: folder.path().join("redis"), settings: Vec::new() };
+    let redis = PrivateRedis::start(redis).await.unwrap();
+    let options = LabOptions { redis_url: Some(redis.url()), ..LabOptions::small(folder.path().join("lab")) };
+    let bench = Bench::start_with(folder, options).await;
+    bench.remedies("redis-memory-full", "REDIS-MEMORY", "cache", "raise-memory-limit").await;
     bench.lab.stop().await;
 }
 

@@ -1,0 +1,10 @@
+//! The content index of a small lab.
+
+use crate::action::testing::Trial;
+use serde_json::Value;
+
+pub(super) use crate::action::event_queue::testing::Site;
+
+pub(super) fn trial(site: &Site, action: &'static str, arguments: Value) -> Trial {
+    site.on("content-index", action, &arguments)
+}
