@@ -90,6 +90,9 @@ pub enum Command {
     /// The lab: a double of a Content Manager deployment on real parts, with faults to plant
     #[command(subcommand)]
     Lab(LabCommand),
+    /// Run one phase of an action in a process of its own: the platform starts it, people do not
+    #[command(hide = true)]
+    ActionHost,
     /// Say what is wrong with the platform's own set-up; exit code 0 only if nothing is
     Doctor,
     /// The whole way on the lab: plant faults, diagnose, score, serve

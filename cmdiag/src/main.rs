@@ -46,12 +46,18 @@ fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<ExitCode> {
     // Fails only where one is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    if matches!(cli.command, Command::ActionHost) {
+        // It knows nothing but what it is told: no configuration, no telemetry, no database.
+        engine::action::host::serve().await.context("run one phase of an action")?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let config = Config::load(cli.config.as_deref())?;
     let actor = actor(cli.actor.as_deref())?;
     let default_filter = if matches!(cli.command, Command::Serve(_)) { "info,sqlx=warn" } else { "warn,sqlx=error" };
     let _telemetry = Telemetry::start(&config.telemetry, default_filter)?;
     let format = cli.format;
     match cli.command {
+        Command::ActionHost => Ok(ExitCode::SUCCESS),
         Command::Serve(arguments) => commands::serve::run(config, actor, &arguments).await,
         Command::Migrate { check } => commands::migrate::run(&config, check).await,
         Command::Packs(command) => commands::packs::run(&config, format, &command),
@@ -67,22 +73,16 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             code
         }
         Command::Deployment(command) => {
-            let (platform, roles) = commands::reader(config, actor).await?;
-            let result = commands::deployment::run(&platform, format, &command).await;
-            commands::done(platform, roles).await;
-            result.map(|()| ExitCode::SUCCESS)
+            reading(config, actor, async |platform| commands::deployment::run(platform, format, &command).await).await
         }
         Command::Runs { deployment, limit } => {
-            let (platform, roles) = commands::reader(config, actor).await?;
-            let result = commands::runs::run(&platform, format, deployment.as_deref(), limit).await;
-            commands::done(platform, roles).await;
-            result.map(|()| ExitCode::SUCCESS)
+            reading(config, actor, async |platform| {
+                commands::runs::run(platform, format, deployment.as_deref(), limit).await
+            })
+            .await
         }
         Command::Findings(command) => {
-            let (platform, roles) = commands::reader(config, actor).await?;
-            let result = commands::findings::run(&platform, format, &command).await;
-            commands::done(platform, roles).await;
-            result.map(|()| ExitCode::SUCCESS)
+            reading(config, actor, async |platform| commands::findings::run(platform, format, &command).await).await
         }
         Command::Actions(command) => commands::actions::run(format, &command).map(|()| ExitCode::SUCCESS),
         Command::Remediate(arguments) => {
@@ -94,22 +94,14 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             code
         }
         Command::Remediations(command) => {
-            let (platform, roles) = commands::reader(config, actor).await?;
-            let result = commands::remediations::run(&platform, format, &command).await;
-            commands::done(platform, roles).await;
-            result.map(|()| ExitCode::SUCCESS)
+            reading(config, actor, async |platform| commands::remediations::run(platform, format, &command).await).await
         }
         Command::Policy(command) => {
-            let (platform, roles) = commands::reader(config, actor).await?;
-            let result = commands::policy::run(&platform, format, &command).await;
-            commands::done(platform, roles).await;
-            result.map(|()| ExitCode::SUCCESS)
+            reading(config, actor, async |platform| commands::policy::run(platform, format, &command).await).await
         }
         Command::EmergencyStop(command) => {
-            let (platform, roles) = commands::reader(config, actor).await?;
-            let result = commands::emergency_stop::run(&platform, format, &command).await;
-            commands::done(platform, roles).await;
-            result.map(|()| ExitCode::SUCCESS)
+            reading(config, actor, async |platform| commands::emergency_stop::run(platform, format, &command).await)
+                .await
         }
         Command::History { stream, after, limit } => {
             let platform = Platform::connect(config, actor, false).await?;
@@ -118,6 +110,14 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             result.map(|()| ExitCode::SUCCESS)
         }
     }
+}
+
+/// Does something that mostly reads.
+async fn reading(config: Config, actor: Actor, work: impl AsyncFnOnce(&Platform) -> Result<()>) -> Result<ExitCode> {
+    let (platform, roles) = commands::reader(config, actor).await?;
+    let result = work(&platform).await;
+    commands::done(platform, roles).await;
+    result.map(|()| ExitCode::SUCCESS)
 }
 
 /// Who acts: as named, else the login name.

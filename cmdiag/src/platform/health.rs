@@ -5,6 +5,8 @@ use api::health::{HealthCheck, HealthSource, HealthStatus};
 use api::metrics::{MetricSource, Sample, SampleKind};
 use chrono::Utc;
 use command_side::CommandBus;
+use domain::remediation::Rest;
+use engine::remediation::RemediationStatus;
 use projections::RunnerState;
 use query_side::Cache;
 
@@ -110,6 +112,17 @@ impl Parts {
             let verdict = if status.failure.is_some() { HealthStatus::Warn } else { HealthStatus::Pass };
             checks.push(check("queue-filler".to_owned(), "position", verdict, status.failure.clone()));
         }
+        if let Some(status) = &self.statuses.remediations {
+            let status = status.borrow();
+            let (verdict, output) = match (&status.failure, status.stopped) {
+                (Some(failure), _) => (HealthStatus::Warn, Some(failure.clone())),
+                (None, true) => (HealthStatus::Warn, Some("the emergency stop is engaged".to_owned())),
+                (None, false) => (HealthStatus::Pass, None),
+            };
+            let mut one = check("remediations".to_owned(), "running", verdict, output);
+            (one.observed, one.unit) = (Some(status.running as f64), Some("remediations"));
+            checks.push(one);
+        }
         checks
     }
 }
@@ -188,6 +201,32 @@ impl Parts {
             samples.push(counter("cmdiag_worker_cancelled", "Checks cancelled", workers.cancelled));
             samples.push(counter("cmdiag_worker_panics", "Checks that panicked", workers.panics));
         }
+        if let Some(remediations) = &self.statuses.remediations {
+            remediation_samples(&remediations.borrow(), samples);
+        }
+    }
+}
+
+fn remediation_samples(status: &RemediationStatus, samples: &mut Vec<Sample>) {
+    samples.push(gauge("cmdiag_remediations_running", "Remediations in this process's hands", status.running as f64));
+    samples.push(counter("cmdiag_remediations_claimed", "Remediations taken up", status.claimed));
+    samples.push(counter("cmdiag_remediations_adopted", "Remediations taken over from a dead process", status.adopted));
+    samples.push(counter("cmdiag_remediation_leases_lost", "Remediations that another took over", status.leases_lost));
+    let stopped = if status.stopped { 1.0 } else { 0.0 };
+    samples.push(gauge("cmdiag_emergency_stop", "1 where an emergency stop is engaged", stopped));
+    for (rest, label) in [
+        (Rest::Succeeded, "succeeded"),
+        (Rest::Failed, "failed"),
+        (Rest::Undone, "undone"),
+        (Rest::Cancelled, "cancelled"),
+        (Rest::Stuck, "stuck"),
+        (Rest::Halted, "halted"),
+    ] {
+        let count = status.rested.get(&rest).copied().unwrap_or_default();
+        samples.push(Sample {
+            labels: vec![("outcome", label.to_owned())],
+            ..counter("cmdiag_remediations_rested", "Remediations that came to rest, by how", count)
+        });
     }
 }
 

@@ -3,10 +3,12 @@
 use super::Platform;
 use crate::cli::Role;
 use command_side::{Clock, CommandBus, ProcessManagers, ProcessManagersOptions, ProcessStatus, SystemClock};
+use engine::action::HostProgram;
 use engine::evidence::EvidenceStore;
 use engine::offsets::PostgresOffsets;
 use engine::probe::Probes;
 use engine::queue::{FillerStatus, QueueDepth, QueueFiller, QueueOptions, WorkQueue};
+use engine::remediation::{RemediationOptions, RemediationParts, RemediationStatus, Remediator};
 use engine::runner::ProbeRunner;
 use engine::worker::{CheckRunner, WorkerPool, WorkerPoolOptions, WorkerStatus};
 use projections::{ProjectionStatus, Runner, RunnerHandle, RunnerOptions};
@@ -33,11 +35,14 @@ pub struct Statuses {
     pub filler: Option<watch::Receiver<FillerStatus>>,
     /// Of the queue.
     pub depth: Option<watch::Receiver<Option<QueueDepth>>>,
+    /// Of the remediations.
+    pub remediations: Option<watch::Receiver<RemediationStatus>>,
 }
 
 struct Engine {
     workers: WorkerPool,
     filler: QueueFiller,
+    remediator: Remediator,
     runner: Option<ProbeRunner>,
     depth: JoinHandle<()>,
 }
@@ -107,6 +112,7 @@ impl Roles {
         let runner = runner.or_else(|| probes.clone().map(|probes| Arc::new(probes) as Arc<dyn CheckRunner>));
         let Some(runner) = runner else { return };
         let options = WorkerPoolOptions { concurrency: platform.config.engine.workers, ..WorkerPoolOptions::default() };
+        let remediator = remediator(platform, &runner, &clock, &self.cancel);
         let bus = (*platform.bus).clone();
         let feed = Arc::clone(&platform.feed);
         let workers = WorkerPool::start(options, runner, Arc::clone(&queue), bus, feed, clock, self.cancel.clone());
@@ -118,13 +124,14 @@ impl Roles {
         self.statuses.workers = Some(workers.status());
         self.statuses.filler = Some(filler.status());
         self.statuses.depth = Some(depth);
-        self.engine = Some(Engine { workers, filler, runner: probes, depth: asking });
+        self.statuses.remediations = Some(remediator.status());
+        self.engine = Some(Engine { workers, filler, remediator, runner: probes, depth: asking });
     }
 
     /// Stops them in order: the workers first, which then record what they have; the projectors last.
     pub async fn stop(mut self) {
         if let Some(engine) = self.engine.take() {
-            engine.workers.stop().await;
+            tokio::join!(engine.workers.stop(), engine.remediator.stop());
             self.cancel.cancel();
             engine.filler.stopped().await;
             if let Some(runner) = engine.runner {
@@ -151,6 +158,27 @@ fn probe_runner(platform: &Platform, clock: &Arc<dyn Clock>) -> ProbeRunner {
         Arc::new(EvidenceStore::new(platform.pool.clone())),
         Arc::clone(clock),
     )
+}
+
+fn remediator(
+    platform: &Platform,
+    checks: &Arc<dyn CheckRunner>,
+    clock: &Arc<dyn Clock>,
+    cancel: &CancellationToken,
+) -> Remediator {
+    let parts = RemediationParts {
+        pool: platform.pool.clone(),
+        bus: (*platform.bus).clone(),
+        feed: Arc::clone(&platform.feed),
+        packs: Arc::clone(&platform.packs),
+        checks: Arc::clone(checks),
+        evidence: EvidenceStore::new(platform.pool.clone()),
+        clock: Arc::clone(clock),
+    };
+    // Where this program can not be named it is looked for by name: an action that can not be isolated is not run.
+    let program = std::env::current_exe().unwrap_or_else(|_| "cmdiag".into());
+    let host = HostProgram::Program { program, arguments: vec!["action-host".to_owned()] };
+    Remediator::start(parts, RemediationOptions::new(host), cancel)
 }
 
 async fn ask_depth(queue: &WorkQueue, sender: &watch::Sender<Option<QueueDepth>>) {

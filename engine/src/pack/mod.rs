@@ -1,8 +1,9 @@
 //! Packs: checks by product, loaded all at once or not at all.
 //!
 //! The packs of this repository are in the binary; `CMDIAG_PACKS_DIR` names a folder that is used in their place. A
-//! pack is a folder with a `pack.toml`, one file a check and one file a runbook (in `runbooks/`); a mistake anywhere is reported with all others, and none
-//! of them is loaded: half a set of checks would be silent about what the other half was to find.
+//! pack is a folder with a `pack.toml`, one file a check and one file a runbook (in `runbooks/`); a mistake anywhere
+//! is reported with all others, and none of them is loaded: half a set of checks would be silent about what the other
+//! half was to find.
 
 mod cases;
 mod load;

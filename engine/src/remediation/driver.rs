@@ -219,8 +219,9 @@ impl Driver {
         Ok(self.sender.load::<Deployment>(id.0).await?.0)
     }
 
-    /// Does something that takes time, until it is done or nobody needs it any more: the remediation has gone elsewhere,
-    /// the emergency stop is engaged, or the lease is lost. Then `token` is cancelled and it may end, bounded.
+    /// Does something that takes time, until it is done or nobody needs it any more: the remediation has gone
+    /// elsewhere, the emergency stop is engaged, or the lease is lost. Then `token` is cancelled and it may end,
+    /// bounded.
     pub async fn watched<T>(
         &self,
         phase: RemediationPhase,

@@ -1,5 +1,5 @@
-//! One phase of one step: under its deadline, stoppable, isolated as its action asks for, and never more than so many at
-//! once.
+//! One phase of one step: under its deadline, stoppable, isolated as its action asks for, and never more than so many
+//! at once.
 
 use super::hooks::{Point, Verdict};
 use super::options::RemediationOptions;

@@ -1,5 +1,5 @@
-//! Makes a plan: the finding as it was last seen, the deployment as it is, the runbooks that apply, and the policy's choice
-//! among them.
+//! Makes a plan: the finding as it was last seen, the deployment as it is, the runbooks that apply, and the policy's
+//! choice among them.
 
 use super::admission::policy_name;
 use super::driver::{Driver, Purposes};

@@ -79,7 +79,8 @@ pub(super) struct StepFile {
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub when: Option<Spanned<String>>,
-    /// What the action is told, by the names of its parameters: a value, a template, or `{ output_of = "step.output" }`.
+    /// What the action is told, by the names of its parameters: a value, a template, or
+    /// `{ output_of = "step.output" }`.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, Value>")]
     pub with: BTreeMap<String, Spanned<Value>>,

@@ -1,15 +1,15 @@
 //! Runbooks as data: one TOML file a runbook, in `packs/<pack>/runbooks/`.
 //!
-//! A runbook composes actions into a plan: which checks it remedies, when it applies, what each action is told. [`file`]
-//! is the file as written, [`parse`] reads and compiles it, [`plan`] makes a [`domain::remediation::Plan`] of it for one
-//! finding: a pure function, tried by the runbook's own cases.
+//! A runbook composes actions into a plan: which checks it remedies, when it applies, what each action is told.
+//! [`file`] is the file as written, [`parse`] reads and compiles it, [`plan`] makes a [`domain::remediation::Plan`]
+//! of it for one finding: a pure function, tried by the runbook's own cases.
 //!
-//! Conditions are CEL, texts and values are minijinja, both over the same names: `row` (the evidence row of the finding's
-//! last sighting), `resource` (what the finding is about), `subject` (the same without its leading `<component>/`),
-//! `component` (its name), `settings` (its settings, texts), `severity` (`warning` or `critical`), `check`, `components`
-//! (all of the deployment, by name, each with `kind` and `settings`) and, in steps, `parameters`. A value whose whole
-//! text is one `{{ expression }}` keeps its type: a number stays a number. What is not there is an error, and then there
-//! is no plan: a runbook never acts on a guess.
+//! Conditions are CEL, texts and values are minijinja, both over the same names: `row` (the evidence row of the
+//! finding's last sighting), `resource` (what the finding is about), `subject` (the same without its leading
+//! `<component>/`), `component` (its name), `settings` (its settings, texts), `severity` (`warning` or `critical`),
+//! `check`, `components` (all of the deployment, by name, each with `kind` and `settings`) and, in steps,
+//! `parameters`. A value whose whole text is one `{{ expression }}` keeps its type: a number stays a number. What is
+//! not there is an error, and then there is no plan: a runbook never acts on a guess.
 
 mod cases;
 mod file;

@@ -142,7 +142,8 @@ impl<'a> Saga<'a> {
         Arc::unwrap_or_clone(plan)
     }
 
-    /// What the steps that can be taken back find, by their own eyes; those that are told what others give are left out.
+    /// What the steps that can be taken back find, by their own eyes; those that are told what others give are left
+    /// out.
     pub async fn slate(&self, plan: &Plan) -> BTreeMap<StepName, Value> {
         let mut slate = BTreeMap::new();
         for step in plan.steps.iter().filter(|step| step.undo == Undoing::FromBeforeImage) {
