@@ -16,7 +16,7 @@ use domain::diagnostic_run::CheckResult;
 use domain::{DeploymentId, EvidenceHash};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -177,7 +177,12 @@ impl Inner {
         }
         let whole = json!({"rows": measurement.rows, "facts": measurement.facts, "taken_at": measurement.taken_at});
         let whole = whole.to_string().into_bytes();
-        if whole.len() <= INLINE_BYTES {
+        // A row whose texts were cut for the event is not whole, however small the measurement is.
+        let is_cut = judgement.observations.iter().any(|seen| {
+            let row = seen.evidence.inline.as_ref().and_then(Value::as_object);
+            row.is_some_and(|row| row.values().any(|value| value.as_str().is_some_and(|text| text.ends_with('…'))))
+        });
+        if whole.len() <= INLINE_BYTES && !is_cut {
             return;
         }
         match self.evidence.keep(whole, measurement.taken_at).await {
