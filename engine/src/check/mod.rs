@@ -31,7 +31,9 @@ pub use expression::{Expression, ExpressionError};
 pub use file::{Case, CaseExpectation, CaseMeasurement, Empty, Reversible};
 pub use log_keys::{LogGrammar, LogSpec};
 pub use parse::parse_check;
-pub use probe_keys::{AuditSpec, CommandSpec, HttpCompare, HttpMethod, HttpSpec, ProbeSpec, SqlSpec, StoreMode, StoreSpec};
+pub use probe_keys::{
+    AuditSpec, CommandSpec, HttpCompare, HttpMethod, HttpSpec, ProbeSpec, SqlSpec, StoreMode, StoreSpec,
+};
 pub use product_version::{ProductVersion, VersionRequirement};
 pub use schema::check_file_schema;
 pub use sql_text::SqlText;

@@ -24,8 +24,8 @@ use domain::diagnostic_run::CheckResult;
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-pub use options::WorkerPoolOptions;
 pub(crate) use attempt::unknown_result;
+pub use options::WorkerPoolOptions;
 pub use pool::WorkerPool;
 pub use status::WorkerStatus;
 
