@@ -247,7 +247,8 @@ pub fn next_step(state: &RemediationState, finding: &str) -> Option<String> {
         RemediationPhase::AwaitingApproval => {
             let missing = usize::from(state.people).saturating_sub(state.approvals.len());
             format!(
-                "{missing} more approval(s) by somebody who does not execute it: cmdiag --actor NAME remediate {finding} --approve --comment TEXT"
+                "{missing} more approval(s) by somebody who does not execute it: \
+                 cmdiag --actor NAME remediate {finding} --approve --comment TEXT"
             )
         }
         RemediationPhase::Executable => format!(
@@ -255,8 +256,83 @@ pub fn next_step(state: &RemediationState, finding: &str) -> Option<String> {
         ),
         RemediationPhase::Succeeded => format!("to take it back: cmdiag remediate {finding} --undo --comment TEXT"),
         RemediationPhase::Stuck | RemediationPhase::Halted => format!(
-            "a person is needed: see docs/remediation.md; to try again: cmdiag remediate {finding} --undo --comment TEXT; when it is seen to: --release"
+            "a person is needed: see docs/remediation.md; to try again: \
+             cmdiag remediate {finding} --undo --comment TEXT; when it is seen to: --release"
         ),
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::remediation::Remediation;
+    use domain::testing::{
+        RESOURCE, fold, remediation_executing, remediation_requested, remediation_rolled_back, remediation_stuck,
+        remediation_succeeded, remediation_waiting,
+    };
+
+    /// The lines of a story as a pipe gets them.
+    fn lines(events: &[RemediationEvent]) -> Vec<String> {
+        let told = (1..=events.len()).map(|count| fold::<Remediation>(&events[..count]));
+        events.iter().zip(told).filter_map(|(event, state)| line_of(event, &state)).collect()
+    }
+
+    #[test]
+    fn each_event_that_says_something_is_a_line() {
+        let done = lines(&remediation_succeeded()).join("\n");
+        for line in [
+            "planned by restore-missing-file: ",
+            "1 approval(s) needed until ",
+            "approved by approver@example.org: looks right",
+            "begun by operator@example.org",
+            "+ recount: ",
+            "+ recount done",
+            "post-check CM-FILE-MISSING ok",
+            "succeeded",
+        ] {
+            assert!(done.lines().any(|found| found.starts_with(line)), "{line} is not in:\n{done}");
+        }
+        let back = lines(&remediation_rolled_back());
+        assert!(back.iter().any(|line| line == "- recount taken back: as it was"), "{back:#?}");
+        assert!(back.iter().any(|line| line.starts_with("- find-copy left as it is")), "{back:#?}");
+        assert!(back.iter().any(|line| line == "proven: everything is as it was"), "{back:#?}");
+        let stuck = lines(&remediation_stuck());
+        assert!(stuck.iter().any(|line| line == "- recount taken back, but NOT as it was"), "{stuck:#?}");
+        assert!(stuck.last().is_some_and(|line| line.starts_with("stuck: ")), "{stuck:#?}");
+    }
+
+    #[test]
+    fn the_whole_of_it_says_what_would_change_and_what_it_touches() {
+        assert_eq!(describe(&fold::<Remediation>(&[remediation_requested()])), "not planned yet");
+        let text = describe(&fold::<Remediation>(&remediation_waiting(1)));
+        for part in [
+            "restore-file         store.restore-file           waits",
+            ", after find-copy",
+            &format!("~ recount changes {RESOURCE} [{RESOURCE}: nothing -> {{\"bytes\":12}}]"),
+            "- nothing to take back: it only reads",
+            "3 document(s)",
+        ] {
+            assert!(text.contains(part), "{part} is not in:\n{text}");
+        }
+        let text = describe(&fold::<Remediation>(&remediation_succeeded()));
+        assert!(text.contains("+ recount              store.recount                done"), "{text}");
+    }
+
+    #[test]
+    fn it_says_what_a_person_can_do_next() {
+        for (events, said) in [
+            (remediation_waiting(2), Some("2 more approval(s)")),
+            (remediation_executing(), None),
+            (remediation_succeeded(), Some("--undo")),
+            (remediation_stuck(), Some("--release")),
+            (remediation_rolled_back(), None),
+        ] {
+            let next = next_step(&fold::<Remediation>(&events), "0123456789abcdef");
+            assert_eq!(next.is_some(), said.is_some(), "{next:?}");
+            let next = next.unwrap_or_default();
+            assert!(next.contains(said.unwrap_or_default()), "{next}");
+            assert!(said.is_none() || next.contains("remediate 01234567 "), "{next}");
+        }
+    }
 }
