@@ -56,7 +56,9 @@ impl Tree {
                     let _ = lines.println(line);
                 }
                 if matches!(event, RemediationEvent::RemediationPlanned { .. }) {
-                    steps.drain().for_each(|(_, bar)| bar.finish_and_clear());
+                    for (_, bar) in steps.drain() {
+                        bar.finish_and_clear();
+                    }
                 }
                 for (planned, step) in state.planned_steps() {
                     let bar = steps.entry(planned.name.to_string()).or_insert_with(|| lines.add(line_bar()));
@@ -70,7 +72,9 @@ impl Tree {
                     }
                 }
                 if state.phase.is_at_rest() {
-                    steps.drain().for_each(|(_, bar)| bar.abandon());
+                    for (_, bar) in steps.drain() {
+                        bar.abandon();
+                    }
                 }
             }
         }

@@ -50,14 +50,14 @@ pub async fn run(platform: &Platform, format: Format, arguments: &RemediateArgs)
     } else {
         ask(&finding, open.as_ref(), arguments)?
     };
-    let follow_after = match wanted {
+    let (seen, written) = match wanted {
         Some(command) => {
             let done = platform.bus.execute::<Remediation>(id.0, command, platform.metadata()).await?;
-            StreamVersion(done.version.0 - done.events.len() as i64)
+            (StreamVersion(done.version.0 - done.events.len() as i64), done.version)
         }
-        None => StreamVersion(0),
+        None => (StreamVersion(0), StreamVersion(0)),
     };
-    let state = follow(platform, id, follow_after, arguments).await?;
+    let state = follow(platform, id, (seen, written), arguments).await?;
     report(platform, format, &finding, id, &state).await?;
     Ok(exit_code(&state, arguments))
 }
@@ -95,11 +95,12 @@ async fn newest(platform: &Platform, finding: &FindingView) -> Result<Option<Rem
     Ok(platform.queries.remediations(&filter, &PageRequest::first(1)).await?.items.pop())
 }
 
-/// Follows it until it rests or waits for a person, at most as long as `--wait`.
+/// Follows it until it rests or waits for a person, at most as long as `--wait`. What was `seen` is not shown again, and
+/// how it was before the last event `written` is of no concern.
 async fn follow(
     platform: &Platform,
     id: RemediationId,
-    seen: StreamVersion,
+    (seen, written): (StreamVersion, StreamVersion),
     arguments: &RemediateArgs,
 ) -> Result<RemediationState> {
     let mut tree = Tree::new(!arguments.quiet);
@@ -111,7 +112,9 @@ async fn follow(
         let batch = tokio::select! {
             batch = events.next() => batch.context("follow the remediation")?,
             () = tokio::time::sleep_until(deadline) => return Ok(state),
-            _ = tokio::signal::ctrl_c() => bail!("interrupted; the remediation goes on without you: cmdiag remediations show {id}"),
+            _ = tokio::signal::ctrl_c() => {
+                bail!("interrupted; the remediation goes on without you: cmdiag remediations show {id}")
+            }
         };
         for recorded in &*batch {
             let AnyEvent::Remediation(event) = recorded.decode()? else { continue };
@@ -121,7 +124,7 @@ async fn follow(
             }
         }
         let newest = batch.last().map_or(StreamVersion(0), |recorded| recorded.version);
-        if newest > seen && waits(&state) {
+        if newest >= written && waits(&state) {
             return Ok(state);
         }
     }
