@@ -43,7 +43,9 @@ pub async fn run(world: &World) -> Result<Vec<Figure>> {
     let measured = measure(&pool, serve.address, &planted).await;
     let memory = serve.memory("remediation");
     serve.stop().await?;
-    figures(&measured?, count).map(|figures| figures.into_iter().chain(memory).collect())
+    let mut figures = figures(&measured?, count)?;
+    figures.push(memory?);
+    Ok(figures)
 }
 
 /// What came of them.
@@ -73,7 +75,8 @@ fn figures(measured: &Measured, count: usize) -> Result<Vec<Figure>> {
     let succeeded = measured.ended.iter().filter(|one| one.status == "succeeded").count();
     let steps = count as f64 * 10.0 / measured.executed.as_secs_f64();
     let beside = format!(
-        "all planned, run dry and admitted {:.1} s after the first request, all ended {:.1} s after the first execution \
+        "all planned, run dry and admitted {:.1} s after the first request, all ended {:.1} s after the first \
+         execution \
          ({} steps/s); from execution to end: {}",
         measured.planned.as_secs_f64(),
         measured.executed.as_secs_f64(),

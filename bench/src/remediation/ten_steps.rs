@@ -8,7 +8,8 @@ use crate::platform::{Base, Platform};
 use crate::world::World;
 use anyhow::{Context, Result, bail, ensure};
 use command_side::SystemClock;
-use domain::any_event::{FINDING, REMEDIATION};
+use domain::any_event::REMEDIATION;
+use domain::finding::Hysteresis;
 use domain::policy::{Automatic, Mode, Share};
 use domain::remediation::{Admission, Remediation, RemediationCommand, RemediationPhase, RemediationState, Trigger};
 use domain::{Actor, RemediationId, StreamVersion};
@@ -19,7 +20,7 @@ use engine::pack::Packs;
 use engine::probe::Probes;
 use engine::remediation::{RemediationOptions, RemediationParts, Remediator};
 use engine::runner::ProbeRunner;
-use event_store::StreamId;
+use event_store::{FeedSubscription, StreamId};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -97,14 +98,14 @@ async fn measure(parts: &Parts, folder: &Path, count: usize) -> Result<[Vec<Meas
     Ok(measured)
 }
 
-/// One of them, from its request to the end of its finding.
+/// One of them, from its request to the end of all that it has caused.
 async fn remedied(parts: &Parts, planted: &Planted, runbook: &str, first: bool) -> Result<Measured> {
     let platform = &parts.platform;
     let id = RemediationId(Uuid::now_v7());
-    let stream = |kind, id: Uuid| StreamId::new(kind, &id.to_string());
     let problem = planted.problem.clone();
-    let finding = problem.finding.0;
-    let mut following = platform.feed.subscribe_stream(stream(REMEDIATION, id.0), StreamVersion(0));
+    let everything = platform.feed.subscribe(platform.log.head().await?);
+    let stream = StreamId::new(REMEDIATION, &id.to_string());
+    let mut following = platform.feed.subscribe_stream(stream, StreamVersion(0));
     let command = RemediationCommand::Request {
         problem,
         runbook: Some(runbook.parse()?),
@@ -130,7 +131,7 @@ async fn remedied(parts: &Parts, planted: &Planted, runbook: &str, first: bool) 
     succeeded.await.with_context(|| format!("no end within {BOUND:?}"))??;
     let took = started.elapsed();
     by_itself(parts, id, planted, first).await?;
-    resolved(platform, stream(FINDING, finding)).await?;
+    runs_after(everything).await?;
     let appends = appends(platform, id).await?;
     Ok(Measured { took, appends, bare: bare(platform, appends).await? })
 }
@@ -159,14 +160,18 @@ async fn by_itself(parts: &Parts, id: RemediationId, planted: &Planted, first: b
     Ok(())
 }
 
-/// An ordinary run has seen that the problem is gone.
-async fn resolved(platform: &Platform, finding: StreamId) -> Result<()> {
-    let mut following = platform.feed.subscribe_stream(finding, StreamVersion(0));
-    let resolved = tokio::time::timeout(BOUND, async {
-        while !following.next().await?.iter().any(|event| event.event_type == "FindingResolved") {}
-        Ok::<_, anyhow::Error>(())
+/// The ordinary runs that it asks for at its end have ended: nothing of it is under way any more.
+async fn runs_after(mut following: FeedSubscription) -> Result<()> {
+    let mut left = Hysteresis::default().resolve_after;
+    let ended = tokio::time::timeout(BOUND, async {
+        while left > 0 {
+            let events = following.next().await?;
+            let completed = events.iter().filter(|event| event.event_type == "RunCompleted").count();
+            left = left.saturating_sub(u32::try_from(completed)?);
+        }
+        Ok(())
     });
-    resolved.await.with_context(|| format!("the finding was not resolved within {BOUND:?}"))?
+    ended.await.with_context(|| format!("the runs after it have not ended within {BOUND:?}"))?
 }
 
 /// How many appends it took to its success: those to its own stream, and the policy's reservation.
