@@ -44,4 +44,8 @@ impl CheckCatalog for Packs {
     fn hysteresis(&self, check: &CheckCode) -> Hysteresis {
         self.check(check).map_or_else(Hysteresis::default, |check| check.hysteresis)
     }
+
+    fn has_remedy(&self, check: &CheckCode) -> bool {
+        !self.runbooks_for(check).is_empty()
+    }
 }

@@ -31,4 +31,9 @@ pub trait CheckCatalog: Send + Sync + 'static {
 
     /// How many observations open and resolve a finding of this check.
     fn hysteresis(&self, check: &CheckCode) -> Hysteresis;
+
+    /// Whether a runbook remedies findings of this check.
+    fn has_remedy(&self, _check: &CheckCode) -> bool {
+        false
+    }
 }

@@ -5,6 +5,7 @@
 //! the event that caused it, so that what is answered twice (after a crash, by two instances for a moment) happens
 //! once.
 
+mod auto_remediator;
 mod catalog;
 mod dispatch;
 mod finding_keeper;
@@ -18,6 +19,7 @@ pub use catalog::{CheckCatalog, PlanError};
 pub use status::ProcessStatus;
 
 use crate::bus::CommandBus;
+use auto_remediator::AutoRemediator;
 use domain::{Actor, CommandId, CorrelationId, Metadata, Position, TenantId};
 use event_store::{LiveFeed, RecordedEvent};
 use finding_keeper::FindingKeeper;
@@ -77,12 +79,13 @@ pub struct ProcessManagers {
 }
 
 impl ProcessManagers {
-    /// Starts the run planner, the finding keeper and the run sweeper, until `cancel` or [`Self::stop`].
+    /// Starts the run planner, the finding keeper, the run sweeper and the auto-remediator, until `cancel` or [`Self::stop`].
     pub fn start(options: &ProcessManagersOptions, cancel: &CancellationToken) -> Self {
         let mut managers = Self { statuses: Vec::new(), tasks: JoinSet::new(), cancel: cancel.child_token() };
         managers.spawn(RunPlanner::new(options.bus.clone(), Arc::clone(&options.catalog)), options);
         managers.spawn(FindingKeeper::new(options.bus.clone(), Arc::clone(&options.catalog)), options);
         managers.spawn(RunSweeper::new(options.bus.clone()), options);
+        managers.spawn(AutoRemediator::new(options.bus.clone(), Arc::clone(&options.catalog)), options);
         managers
     }
 

@@ -1,5 +1,7 @@
 //! Remediations carried on by real processes over a real log: recovery, undo, stops, isolation.
 
+use crate::support;
+use command_side::{ProcessManagers, ProcessManagersOptions};
 use engine::action::HostProgram;
 use engine::action::host::PhaseName;
 use engine::pack::Packs;
@@ -8,14 +10,17 @@ use engine::remediation::{Hooks, Point, Verdict};
 
 use domain::deployment::{Component, ComponentKind};
 use domain::emergency_stop::{EmergencyStop, EmergencyStopCommand};
-use domain::remediation::{Problem, Remediation, RemediationCommand, RemediationEvent, RemediationPhase};
-use domain::{StepName, TenantId};
+use domain::policy::{Mode, Policy};
+use domain::remediation::{Problem, Remediation, RemediationCommand, RemediationEvent, RemediationPhase, Trigger};
+use domain::{CommandId, PolicyId, RemediationId, StepName, StreamVersion, TenantId, any_event};
+use event_store::StreamId;
 use private_servers::testing::TestDatabase;
 use serde_json::json;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
 
 const VALUE: &str = "desk/light";
 
@@ -321,6 +326,49 @@ async fn stopping_in_order_gives_back_what_is_in_hand() {
     bench.kit.let_run(id).await;
     assert_eq!(bench.kit.rested(id).await.phase, RemediationPhase::Succeeded);
     heir.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_earned_it_is_asked_for_and_runs_by_itself() {
+    let packs = packs_for_action(ComponentKind::Host, "demo.set-value", &json!({"file": "light", "value": "green"}));
+    let bench = Bench::of(packs).await;
+    let automatic = serde_json::from_value(json!({"min-lower-bound": 0.1, "min-samples": 1})).unwrap();
+    bench.kit.allow(Mode::Automatic(automatic)).await;
+    let parts = &bench.kit.parts;
+    let catalog = Arc::clone(&parts.packs);
+    let options = ProcessManagersOptions::new(parts.pool.clone(), parts.bus.clone(), Arc::clone(&parts.feed), catalog);
+    let managers = ProcessManagers::start(&options, &CancellationToken::new());
+    let remediator = bench.kit.remediator(None);
+
+    let problem = bench.kit.problem("KIT-1", "desk", "desk/1", None).await;
+    let first = asked_for_by_itself(&bench, &problem).await;
+    bench.kit.until(first, |state| state.phase == RemediationPhase::AwaitingApproval).await;
+    bench.kit.let_run(first).await;
+    let state = bench.kit.rested(first).await;
+    assert_eq!((state.phase, state.trigger), (RemediationPhase::Succeeded, Some(Trigger::Policy)), "{state:#?}");
+    let policy = PolicyId::of(&TenantId::default(), &"default".parse().unwrap());
+    support::until("the success is counted", async || {
+        let (known, _) = parts.bus.load::<Policy>(policy.0).await.unwrap();
+        known.reservation(first).is_none()
+    })
+    .await;
+
+    let problem = bench.kit.problem("KIT-1", "desk", "desk/2", None).await;
+    let second = asked_for_by_itself(&bench, &problem).await;
+    let state = bench.kit.rested(second).await;
+    assert_eq!(state.phase, RemediationPhase::Succeeded, "{state:#?}");
+    assert!(state.executor.unwrap().is_system() && state.approvals.is_empty(), "nobody was asked");
+    remediator.stop().await;
+    managers.stop().await;
+}
+
+/// The remediation that the finding's opening leads to, once it is there.
+async fn asked_for_by_itself(bench: &Bench, problem: &Problem) -> RemediationId {
+    let stream = StreamId::new(any_event::FINDING, &problem.finding.to_string());
+    let events = bench.kit.parts.bus.log().read_stream(stream, StreamVersion(0), 10).await.unwrap();
+    let id = RemediationId(CommandId::derived(events[0].event_id, "remediation").0);
+    bench.kit.until(id, |state| state.phase != RemediationPhase::Absent).await;
+    id
 }
 
 async fn waiting_process(file: &Path) -> i32 {

@@ -179,7 +179,12 @@ impl Kit {
         };
         let policy = DEFAULT_POLICY.parse().unwrap_or_else(|error| panic!("{error}"));
         let id = PolicyId::of(&TenantId::default(), &policy);
-        self.send::<Policy>(id.0, PolicyCommand::Define { policy, definition }, "operator").await;
+        let define = PolicyCommand::Define { policy, definition: definition.clone() };
+        if self.try_send::<Policy>(id.0, define, "operator").await.is_err() {
+            // It was defined before.
+            let reason = "the test wants another one".to_owned();
+            self.send::<Policy>(id.0, PolicyCommand::Revise { definition, reason }, "operator").await;
+        }
     }
 
     /// Sends a command as somebody; a test that is refused stops.
