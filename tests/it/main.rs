@@ -10,6 +10,7 @@ mod faults;
 mod kills;
 mod missing_programs;
 mod outages;
+mod remediation_cli;
 mod remediation_kills;
 mod tidy;
 mod tracing_spans;

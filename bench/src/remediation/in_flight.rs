@@ -63,14 +63,14 @@ struct Measured {
 struct Ended {
     id: Uuid,
     status: String,
-    ended_at: DateTime<Utc>,
+    at: DateTime<Utc>,
 }
 
 fn figures(measured: &Measured, count: usize) -> Result<Vec<Figure>> {
     let mut latencies = Latencies::new()?;
     for one in &measured.ended {
         let asked = measured.asked.get(&one.id).context("a remediation that was not executed has ended")?;
-        latencies.record((one.ended_at - asked).to_std().unwrap_or_default());
+        latencies.record((one.at - asked).to_std().unwrap_or_default());
     }
     let succeeded = measured.ended.iter().filter(|one| one.status == "succeeded").count();
     let steps = count as f64 * 10.0 / measured.executed.as_secs_f64();
@@ -184,6 +184,6 @@ async fn wait_ended(pool: &PgPool, count: usize) -> Result<Vec<Ended>> {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    let sql = "SELECT id, status, ended_at FROM view_remediations WHERE at_rest AND ended_at IS NOT NULL";
+    let sql = "SELECT id, status, ended_at AS at FROM view_remediations WHERE at_rest AND ended_at IS NOT NULL";
     Ok(sqlx::query_as(sql).fetch_all(pool).await?)
 }

@@ -109,9 +109,10 @@ impl Act for DeployNewest {
         let (own, before) = (Place::of(&target.component, "config")?, before.clone());
         blocking(target, move |stop| {
             let found = own.read(stop)?.stamp;
-            Ok(match found == before.newest {
-                true => Verified::Done,
-                false => Verified::NotDone(format!("its configuration is version {}", found.version)),
+            Ok(if found == before.newest {
+                Verified::Done
+            } else {
+                Verified::NotDone(format!("its configuration is version {}", found.version))
             })
         })
         .await

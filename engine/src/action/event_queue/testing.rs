@@ -26,6 +26,7 @@ impl Site {
         Trial::new(action, arguments, target(&components(self.lab.description()), component))
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "tests write the arguments in place")]
     pub(crate) fn trial(&self, action: &'static str, arguments: Value) -> Trial {
         self.on("events", action, &arguments)
     }

@@ -27,7 +27,8 @@ pub(crate) struct Wanted<'a> {
     pub before: DateTime<Utc>,
     /// At most so many, the oldest first.
     pub files_max: usize,
-    pub is_wanted: &'a dyn Fn(&Root, &Relative, &Facts) -> Result<bool, ActionError>,
+    /// Which of those, by their contents or names.
+    pub which: &'a dyn Fn(&Root, &Relative, &Facts) -> Result<bool, ActionError>,
     /// Folders that hold records or evidence: nothing in them is touched.
     pub sacred: &'a [PathBuf],
 }
@@ -74,7 +75,7 @@ pub(crate) fn old_files(root: &Root, wanted: &Wanted<'_>) -> Result<Vec<OldFile>
             let sacred = wanted.sacred.iter().any(|folder| root.path().join(path.as_str()).starts_with(folder));
             if facts.is_folder && !sacred && path.parents().len() < DEPTH_MAX {
                 folders.push(Some(path));
-            } else if is_old(&facts, wanted.before) && (wanted.is_wanted)(root, &path, &facts)? {
+            } else if is_old(&facts, wanted.before) && (wanted.which)(root, &path, &facts)? {
                 found.push((facts, path));
             }
         }

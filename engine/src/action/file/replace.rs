@@ -47,7 +47,7 @@ pub(crate) fn replace(what: Replaced<'_>, bytes: &[u8]) -> Result<(), ActionErro
     aside::make_room(root, &making)?;
     let kept = root.file(&was)?;
     // Cut off between keeping and replacing: what was kept is whole only if it is the file itself, or hashes alike.
-    if !kept.is_some_and(|kept| kept.inode == facts.inode) {
+    if kept.is_none_or(|kept| kept.inode != facts.inode) {
         root.remove_own(&was)?;
         if !root.link(file, &was)? && copy((root, file), (root, &was), &facts)? != *old {
             return Err(what.changed_meanwhile());

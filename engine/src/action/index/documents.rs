@@ -124,8 +124,8 @@ async fn add(index: &Index<'_>, name: &str, documents: &[(i64, Map<String, Value
     if answer["errors"] == json!(false) {
         return Ok(());
     }
-    let items = answer["items"].as_array().into_iter().flatten();
-    let reason = items.filter_map(|item| item.pointer("/index/error/reason")?.as_str()).next().unwrap_or("no reason");
+    let mut items = answer["items"].as_array().into_iter().flatten();
+    let reason = items.find_map(|item| item.pointer("/index/error/reason")?.as_str()).unwrap_or("no reason");
     let shown: String = reason.chars().take(300).collect();
     Err(ActionError::target(format!("documents could not be added to {name}: {shown}")))
 }

@@ -99,7 +99,7 @@ impl Act for Compress {
                 Ok(is_log(file.name()) && root.look(&packed(file)?)?.is_none())
             };
             let files_max = max_files as usize;
-            let wanted = Wanted { before, files_max, is_wanted: &is_wanted, sacred: &sacred };
+            let wanted = Wanted { before, files_max, which: &is_wanted, sacred: &sacred };
             let files = old_files(&logs, &wanted)?;
             if files.is_empty() {
                 return Err(ActionError::precondition(format!(

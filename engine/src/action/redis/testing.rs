@@ -46,6 +46,7 @@ impl Cache {
         PathBuf::from(setting("dir").await).join(setting("dbfilename").await)
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "tests write the arguments in place")]
     pub(super) fn trial(&self, action: &'static str, arguments: Value) -> Trial {
         let components = BTreeMap::from([(self.component.name.clone(), self.component.clone())]);
         Trial::new(action, &arguments, target(&components, "cache"))

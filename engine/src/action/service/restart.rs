@@ -43,7 +43,8 @@ const fn yes() -> bool {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct State {
     service: String,
-    state: ServiceState,
+    #[serde(rename = "state")]
+    was: ServiceState,
     since: DateTime<Utc>,
 }
 
@@ -90,15 +91,15 @@ impl Act for Restart {
                 guard.num_seconds()
             )));
         }
-        Ok(State { service: label, state, since })
+        Ok(State { service: label, was: state, since })
     }
 
     fn preview(parameters: &Parameters, before: &State) -> Vec<Change> {
         let how = if parameters.drain { "drain and restart" } else { "restart" };
         vec![Change {
-            summary: format!("{how} {}, which is {} since {}", before.service, before.state.as_str(), before.since),
+            summary: format!("{how} {}, which is {} since {}", before.service, before.was.as_str(), before.since),
             subject: before.service.clone(),
-            from: Some(before.state.as_str().into()),
+            from: Some(before.was.as_str().into()),
             to: Some("running".into()),
         }]
     }

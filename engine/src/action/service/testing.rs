@@ -60,6 +60,7 @@ impl Script {
         std::fs::read_to_string(self.path("told")).unwrap().lines().filter(|line| *line == verb).count()
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "tests write the arguments in place")]
     pub(super) fn trial(&self, action: &'static str, arguments: Value) -> Trial {
         let command = json!(["/bin/sh", self.path("script"), self.folder.path()]).to_string();
         let settings = [

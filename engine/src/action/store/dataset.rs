@@ -33,7 +33,9 @@ pub(super) async fn recorded(target: &ActionTarget, file: &Relative) -> Result<R
     let exact = [Bind::from(store), Bind::from(names.clone())];
     let mut found: Vec<Recorded> = session.rows(&ROWS.replace("{what}", "resid"), &exact).await?;
     if found.is_empty() {
-        names.iter_mut().for_each(|name| *name = name.to_lowercase());
+        for name in &mut names {
+            *name = name.to_lowercase();
+        }
         let any_case = [Bind::from(store), Bind::from(names)];
         found = session.rows(&ROWS.replace("{what}", "lower(resid)"), &any_case).await?;
     }

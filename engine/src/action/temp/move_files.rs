@@ -97,7 +97,7 @@ impl Act for MoveFiles {
             }
             let is_wanted = |_: &Root, _: &Relative, _: &Facts| Ok(true);
             let files_max = max_files as usize;
-            let wanted = Wanted { before, files_max, is_wanted: &is_wanted, sacred: &sacred };
+            let wanted = Wanted { before, files_max, which: &is_wanted, sacred: &sacred };
             let files = old_files(&temp, &wanted)?;
             if files.is_empty() {
                 return Err(ActionError::precondition(format!(

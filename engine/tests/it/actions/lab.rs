@@ -100,7 +100,8 @@ impl Bench {
         let probes = Probes::new(Arc::new(MemoryOffsets::default()));
         let measured = probes.measure(&check.probe, &target, &CancellationToken::new()).await.unwrap();
         let names = |row: &Row| {
-            row.values().filter_map(Value::as_str).any(|text| observation.resource.as_str().ends_with(text))
+            let texts = row.values().filter_map(Value::as_str).filter(|text| !text.is_empty());
+            texts.into_iter().any(|text| observation.resource.as_str().ends_with(text))
         };
         let of_component = |row: &Row| {
             row.get("component").and_then(Value::as_str).is_some_and(|name| {

@@ -5,3 +5,4 @@ mod kit;
 mod lab;
 mod listed;
 mod postgres;
+mod space;

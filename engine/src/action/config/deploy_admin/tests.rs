@@ -6,7 +6,7 @@ use serde_json::Value;
 
 const ACTION: &Erased<DeployAdmin> = &Erased::new();
 
-fn proof<'a>(fixture: &'a Fixture, json: Value) -> Proof<'a> {
+fn proof(fixture: &Fixture, json: Value) -> Proof<'_> {
     Proof { action: ACTION, arguments: arguments(json), target: fixture.target("events"), folder: fixture.folder() }
 }
 

@@ -8,7 +8,7 @@ use std::os::unix::fs::symlink;
 const ACTION: &Erased<EditValue> = &Erased::new();
 const STATUS: &str = "TRIMConfig/Processor[@type='AuditLog'][@runOn='wgs-2']/@status";
 
-fn proof<'a>(fixture: &'a Fixture, json: Value) -> Proof<'a> {
+fn proof(fixture: &Fixture, json: Value) -> Proof<'_> {
     Proof { action: ACTION, arguments: arguments(json), target: fixture.target("events"), folder: fixture.folder() }
 }
 

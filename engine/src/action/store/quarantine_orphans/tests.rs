@@ -7,7 +7,8 @@ use std::os::unix::fs::symlink;
 
 const ACTION: &Erased<QuarantineOrphans> = &Erased::new();
 
-fn proof<'a>(fixture: &'a Fixture, files: Value) -> Proof<'a> {
+#[expect(clippy::needless_pass_by_value, reason = "tests write the arguments in place")]
+fn proof(fixture: &Fixture, files: Value) -> Proof<'_> {
     let arguments = arguments(json!({"files": files}));
     Proof { action: ACTION, arguments, target: fixture.target(), folder: fixture.folder() }
 }

@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 
 const ACTION: &Erased<RestoreFile> = &Erased::new();
 
-fn proof<'a>(fixture: &'a Fixture, json: Value) -> Proof<'a> {
+fn proof(fixture: &Fixture, json: Value) -> Proof<'_> {
     Proof { action: ACTION, arguments: arguments(json), target: fixture.target(), folder: fixture.folder() }
 }
 
@@ -137,7 +137,9 @@ async fn without_an_action_user_nothing_is_done() {
     let fixture = Fixture::new().await;
     let mut target = fixture.target();
     let mut components = (*target.components).clone();
-    components.values_mut().for_each(|component| drop(component.settings.remove("action_user")));
+    for component in components.values_mut() {
+        component.settings.remove("action_user");
+    }
     target.components = components.into();
     let error = ACTION.capture(&arguments(json!({"file": "a.pdf"})), &target).await.unwrap_err();
     assert_eq!(error.kind, ActionErrorKind::Configuration);
