@@ -31,13 +31,14 @@ async fn a_missing_file_comes_back_with_its_folder() {
 
 #[tokio::test]
 async fn a_corrupt_or_truncated_file_is_set_aside_and_replaced() {
-    for wrong in [b"0riginal".as_slice(), b"orig", b""] {
+    for (number, wrong) in [b"0riginal".as_slice(), b"orig", b""].into_iter().enumerate() {
         let fixture = Fixture::new().await;
         fixture.remove("store/D1/1/000/a.pdf");
         fixture.put("store/D1/1/000/a.pdf", wrong, 0);
         let told = json!({"file": "000/a.pdf", "recorded_bytes": 8, "recorded_hash": Content::of(b"original").sha256});
         let proof = proof(&fixture, told);
-        let before = proof.holds().await;
+        // Cut off everywhere once: what is wrong with the file makes no difference to that.
+        let before = if number == 0 { proof.holds().await } else { proof.capture().await.unwrap() };
         ACTION.apply(&proof.arguments, &proof.target, &before).await.unwrap();
         let aside = aside::name_of(&proof.target.idempotency_key);
         let kept = fixture.path(&format!("store/.cmdiag/{aside}/was/D1/1/000/a.pdf"));
