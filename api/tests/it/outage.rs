@@ -18,7 +18,13 @@ async fn without_its_database_the_api_says_503_and_recovers() {
     let read = json!({ "query": "{ deployments { nodes { name } } }" });
     let post = |body: &Value| api.http.post(api.url("/graphql")).json(body);
     let kept = json!({ "query": "{ deployments(first: 7) { nodes { name } } }" });
-    assert_eq!(post(&kept).send().await.unwrap().status(), 200);
+    // It is kept once the views and the feed are known to have come as far as the log: that may take a moment.
+    until("the answer is kept", async || {
+        assert_eq!(post(&kept).send().await.unwrap().status(), 200);
+        let metrics = api.http.get(api.url("/metrics")).send().await.unwrap().text().await.unwrap();
+        metrics.lines().any(|line| line.starts_with("cmdiag_answers_kept ") && !line.ends_with(" 0")).then_some(())
+    })
+    .await;
 
     postgres.stop().await;
     for body in [&read, &register] {
