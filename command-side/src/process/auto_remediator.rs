@@ -1,9 +1,9 @@
 //! Asks for a finding to be put right where its policy has things done by themselves: when it opens, comes back, or
 //! changes its severity.
 //!
-//! It only asks: whether, how and when is the policy's decision, once there is a plan. It asks for nothing where somebody
-//! has taken the finding on, muted it or called it no problem, during maintenance, where no runbook remedies the check,
-//! or where no rule of the policy could ever let it run by itself.
+//! It only asks: whether, how and when is the policy's decision, once there is a plan. It asks for nothing where
+//! somebody has taken the finding on, muted it or called it no problem, during maintenance, where no runbook remedies
+//! the check, or where no rule of the policy could ever let it run by itself.
 
 use super::catalog::CheckCatalog;
 use super::runner::{Process, ProcessError};

@@ -79,7 +79,8 @@ pub struct ProcessManagers {
 }
 
 impl ProcessManagers {
-    /// Starts the run planner, the finding keeper, the run sweeper and the auto-remediator, until `cancel` or [`Self::stop`].
+    /// Starts the run planner, the finding keeper, the run sweeper and the auto-remediator, until `cancel` or
+    /// [`Self::stop`].
     pub fn start(options: &ProcessManagersOptions, cancel: &CancellationToken) -> Self {
         let mut managers = Self { statuses: Vec::new(), tasks: JoinSet::new(), cancel: cancel.child_token() };
         managers.spawn(RunPlanner::new(options.bus.clone(), Arc::clone(&options.catalog)), options);
