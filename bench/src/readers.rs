@@ -1,5 +1,5 @@
-//! What readers ask for: a mix of everyday questions, spread over everything that there is, a few things much more often
-//! than most.
+//! What readers ask for: a mix of everyday questions, spread over everything that there is, a few things much more
+//! often than most.
 
 use crate::graphql;
 use crate::http::{Connection, request_bytes};

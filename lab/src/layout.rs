@@ -238,7 +238,8 @@ pub(crate) fn try_lock(path: &Path) -> Result<Option<File>, LabError> {
     }
 }
 
-/// The lock of a state file that is read, changed and written at once. Whoever has it gives it back within milliseconds.
+/// The lock of a state file that is read, changed and written at once. Whoever has it gives it back within
+/// milliseconds.
 pub(crate) fn lock_briefly(path: &Path) -> Result<File, LabError> {
     for _ in 0..LOCK_TRIES {
         if let Some(lock) = try_lock(path)? {

@@ -120,7 +120,10 @@ impl Control {
     /// Gives an event processor another status.
     pub fn set_status(&mut self, processor: &str, status: &str) -> Result<(), LabError> {
         let healthy = known(processor)?;
-        let of = |switch: &Switch| matches!(switch, Switch::Processor { name, mode: ProcessorMode::Status { .. } } if name == processor);
+        let of = |switch: &Switch| match switch {
+            Switch::Processor { name, mode: ProcessorMode::Status { .. } } => name == processor,
+            _ => false,
+        };
         let same = |switch: &Switch| {
             matches!(switch, Switch::Processor { name, mode: ProcessorMode::Status { status: is, .. } }
                 if name == processor && is == status)
@@ -148,7 +151,10 @@ impl Control {
     /// A processor with a backlog catches up on several servers, and falls behind again on one.
     pub fn spread(&mut self, processor: &str, servers: usize) -> Result<(), LabError> {
         known(processor)?;
-        let backlog = |switch: &Switch| matches!(switch, Switch::Processor { name, mode: ProcessorMode::Backlog } if name == processor);
+        let backlog = |switch: &Switch| match switch {
+            Switch::Processor { name, mode: ProcessorMode::Backlog } => name == processor,
+            _ => false,
+        };
         if servers > 1 {
             self.cure(backlog);
         } else {

@@ -10,7 +10,7 @@ use crate::views::policies;
 use crate::views::remediations::{self, RemediationFilter};
 use crate::views::runs::{self, RunFilter, RunStatus, RunView};
 use crate::views::{finding_history, finding_history::FindingHistoryEntry};
-use chrono::{NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use domain::remediation::RemediationPhase;
 use domain::{DeploymentId, FindingId, Outcome, RunId};
 use private_servers::testing::TestDatabase;
@@ -40,7 +40,8 @@ const FILL: &str = "
         'r' || n, 'warning', 'restore', CASE WHEN n % 100 = 0 THEN 'awaiting_approval' ELSE 'succeeded' END,
         n % 100 <> 0, 'person', 'ann', now() - n * interval '1 minute', NULL, NULL, 3, 0, NULL, '{}', n, 1
         FROM generate_series(1, 20000) n;
-    INSERT INTO view_policies SELECT id(n), 'tenant-' || n % 200, 'policy-' || n, '{}', 1, 'ann', now(), '{}', '{}', n, 1
+    INSERT INTO view_policies SELECT id(n), 'tenant-' || n % 200, 'policy-' || n, '{}', 1, 'ann', now(), '{}', '{}',
+        n, 1
         FROM generate_series(1, 20000) n;
     INSERT INTO view_policy_statistics SELECT id(n), id(n % 200), 'default', 'runbook-' || n, 'v', 'CHECK-' || n % 10,
         'v', 1, 0, NULL, NULL, NULL, now(), n, 1 FROM generate_series(1, 20000) n;
@@ -209,8 +210,9 @@ async fn remediations_are_read_in_their_order_from_an_index() {
     let open_here = RemediationFilter { at_rest: Some(false), ..of_deployment.clone() };
     let ended_here = RemediationFilter { at_rest: Some(true), ..of_deployment.clone() };
     let waiting = RemediationFilter { phases: vec![RemediationPhase::AwaitingApproval], ..open.clone() };
-    let after =
-        Cursor::pack(remediations::LIST, &(micros(Utc::now() - chrono::TimeDelta::days(2)), Uuid::from_u128(9)));
+    let two_days_ago: DateTime<Utc> =
+        sqlx::query_scalar("SELECT now() - interval '2 days'").fetch_one(&pool).await.unwrap();
+    let after = Cursor::pack(remediations::LIST, &(micros(two_days_ago), Uuid::from_u128(9)));
     for filter in [everything, of_deployment, of_finding, open, open_here, ended_here, waiting] {
         for after in [None, Some(after.clone())] {
             let sql = remediations::page(&filter, &PageRequest { first: 20, after }).unwrap();

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 const RUN: &str = "query($id: ID!) { run(id: $id) { status done outcome position \
-    deployment { name health openCritical } results(first: 5) { nodes { checkCode outcome } } findings(first: 3) { hasMore nodes { resource status severity \
-    muted occurrences position } } } }";
+    deployment { name health openCritical } results(first: 5) { nodes { checkCode outcome } } \
+    findings(first: 3) { hasMore nodes { resource status severity muted occurrences position } } } }";
 const LISTS: &str = "query($id: ID!) { runs(first: 3) { nodes { id status done } total { count } } \
     findings(filter: { deploymentId: $id }, first: 5) { nodes { id status position } total { count } } \
     deployments { nodes { name health openWarning runs(first: 2) { nodes { status } } findings { nodes { id } } } } \

@@ -95,8 +95,8 @@ async fn newest(platform: &Platform, finding: &FindingView) -> Result<Option<Rem
     Ok(platform.queries.remediations(&filter, &PageRequest::first(1)).await?.items.pop())
 }
 
-/// Follows it until it rests or waits for a person, at most as long as `--wait`. What was `seen` is not shown again, and
-/// how it was before the last event `written` is of no concern.
+/// Follows it until it rests or waits for a person, at most as long as `--wait`. What was `seen` is not shown again,
+/// and how it was before the last event `written` is of no concern.
 async fn follow(
     platform: &Platform,
     id: RemediationId,

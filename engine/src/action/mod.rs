@@ -4,8 +4,8 @@
 //! touches. [`list`] names them all. Whoever drives them sees [`Action`], the same behind JSON: parameters and
 //! before-images are stored in events, and cross to the process in which an action runs.
 //!
-//! The order is always capture, preview, (approval), capture again, apply, verify; and undo, then capture once more: its
-//! hash must be that of the first.
+//! The order is always capture, preview, (approval), capture again, apply, verify; and undo, then capture once more:
+//! its hash must be that of the first.
 
 mod erased;
 mod error;
@@ -98,8 +98,8 @@ pub trait Act: Send + Sync + 'static {
         before: &Self::State,
     ) -> impl Future<Output = Result<Verified, ActionError>> + Send;
 
-    /// Puts back what was there. Never called where [`ActionSpec::undo`] says that there is nothing to take back or that
-    /// it can not be.
+    /// Puts back what was there. Never called where [`ActionSpec::undo`] says that there is nothing to take back or
+    /// that it can not be.
     fn undo(
         parameters: &Self::Parameters,
         target: &ActionTarget,

@@ -84,8 +84,8 @@ impl Trial {
         self.action().undo(&self.arguments, &self.target, before).await
     }
 
-    /// It says what it would change, is done once and again, can be seen to be done, and stops when told. Gives what was
-    /// there before.
+    /// It says what it would change, is done once and again, can be seen to be done, and stops when told. Gives what
+    /// was there before.
     pub(crate) async fn repeats(&self) -> Value {
         self.stops().await;
         let before = self.capture().await.unwrap();
@@ -97,7 +97,8 @@ impl Trial {
         before
     }
 
-    /// All of that; and what it changed is put back, once and again, and where nothing was changed. Gives what was there.
+    /// All of that; and what it changed is put back, once and again, and where nothing was changed. Gives what was
+    /// there.
     pub(crate) async fn undoes(&self) -> Value {
         assert_eq!(Undoing::from(self.action().spec().undo), Undoing::FromBeforeImage);
         let hash = |value: &Value| ContentHash::of(value).unwrap();

@@ -1,5 +1,5 @@
-//! What a policy holds back, through the real executor, the real bus and a real log: an action that fails too often, more
-//! plans than the budget has room for, a storm about one resource.
+//! What a policy holds back, through the real executor, the real bus and a real log: an action that fails too often,
+//! more plans than the budget has room for, a storm about one resource.
 
 use engine::action::HostProgram;
 use engine::remediation::testing::{Kit, KitParts, SaysWell, packs_for_action};

@@ -61,7 +61,8 @@ pub async fn ensure(pool: &PgPool, roles: &Roles) -> Result<(), LabError> {
     care_for_later_tables(&mut connection).await
 }
 
-/// Tables that were made after the rows were loaded: these may not look neglected from the start. Others may, by a fault.
+/// Tables that were made after the rows were loaded: these may not look neglected from the start. Others may, by a
+/// fault.
 async fn care_for_later_tables(connection: &mut PgConnection) -> Result<(), LabError> {
     let find = "SELECT quote_ident(relname) FROM pg_stat_user_tables
                 WHERE starts_with(relname, 'double_document_') AND last_vacuum IS NULL AND last_autovacuum IS NULL";

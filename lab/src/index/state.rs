@@ -101,8 +101,8 @@ impl ContentIndex {
         self.indices.get_mut(&name)
     }
 
-    /// What the product's processor does all the time: what the dataset says to be indexed is, and what it does not know
-    /// any more is not. An index that can not be written to stays as it is.
+    /// What the product's processor does all the time: what the dataset says to be indexed is, and what it does not
+    /// know any more is not. An index that can not be written to stays as it is.
     pub fn follow(&mut self, indexed: &BTreeSet<i64>, all: &BTreeSet<i64>) {
         let Some(index) = self.index_mut(ALIAS).filter(|index| !index.failed && !index.read_only_allow_delete) else {
             return;

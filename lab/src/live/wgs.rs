@@ -49,8 +49,8 @@ impl WgsDoubles {
         Self { ports, open: BTreeMap::new() }
     }
 
-    /// Opens and closes ports until exactly these are closed. Those that `fresh` names are closed first in any case; those
-    /// of `draining` take no new connection.
+    /// Opens and closes ports until exactly these are closed. Those that `fresh` names are closed first in any case;
+    /// those of `draining` take no new connection.
     pub async fn apply(&mut self, closed: &[&str], draining: &[&str], fresh: &[&str]) -> Result<(), LabError> {
         for (name, port) in self.ports.clone() {
             let is_in = |names: &[&str]| names.contains(&name.as_str());

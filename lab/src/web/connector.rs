@@ -1,6 +1,6 @@
-//! The connector: what a plug-in of the ServiceAPI would have to offer so that event processors and document queues can be
-//! steered. The contract is the platform's own (`docs/connector-contract.md`), in the shape of a plug-in that is public;
-//! this is its double.
+//! The connector: what a plug-in of the ServiceAPI would have to offer so that event processors and document queues can
+//! be steered. The contract is the platform's own (`docs/connector-contract.md`), in the shape of a plug-in that is
+//! public; this is its double.
 
 use super::WebState;
 use super::routes::{Answer, Refusal, reach_workgroup_server};

@@ -1,5 +1,5 @@
-//! The double of the web tier: a page at `/` and the ServiceAPI's JSON under `/CMServiceAPI/`, over TLS. And, in the shape
-//! of a ServiceAPI plug-in, the connector's routes that change something, for whoever knows the password.
+//! The double of the web tier: a page at `/` and the ServiceAPI's JSON under `/CMServiceAPI/`, over TLS. And, in the
+//! shape of a ServiceAPI plug-in, the connector's routes that change something, for whoever knows the password.
 //!
 //! Every response has the header `X-Double: content-manager-lab`, every JSON document a member `double: true`.
 

@@ -119,7 +119,8 @@ impl Act for FlagMissing {
 /// Those of the files that the dataset knows.
 async fn named(target: &ActionTarget, store: i64, files: &[String]) -> Result<Vec<Named>, ActionError> {
     let select = "
-        SELECT n.resid, EXISTS (SELECT 1 FROM double_document_flag f WHERE f.store = $1 AND f.resid = n.resid) AS is_flagged
+        SELECT n.resid,
+            EXISTS (SELECT 1 FROM double_document_flag f WHERE f.store = $1 AND f.resid = n.resid) AS is_flagged
         FROM (SELECT resid FROM tsrecelec WHERE restore = $1 AND resid = ANY($2)
               UNION SELECT resid FROM tserecvsn WHERE restore = $1 AND resid = ANY($2)
               UNION SELECT resid FROM tsrenditio WHERE restore = $1 AND resid = ANY($2)) n";

@@ -25,8 +25,8 @@ pub struct ReindexMissing;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// A SELECT on the dataset that gives every document that is to be in the index: a column `id`, and the fields of the
-    /// document by their names in the index. It is run in a read-only session.
+    /// A SELECT on the dataset that gives every document that is to be in the index: a column `id`, and the fields of
+    /// the document by their names in the index. It is run in a read-only session.
     query: String,
     /// The field of the index that holds the same number; `uri` where absent.
     #[serde(default = "uri")]

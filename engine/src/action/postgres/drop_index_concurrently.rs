@@ -22,8 +22,8 @@ pub struct Parameters {
     pub schema: String,
     /// Its name, without the schema.
     pub index: String,
-    /// The index of the same schema and table that serves the same, and stays. Without one, only an index that was never
-    /// used since the statistics began is dropped.
+    /// The index of the same schema and table that serves the same, and stays. Without one, only an index that was
+    /// never used since the statistics began is dropped.
     #[serde(default)]
     pub duplicate_of: Option<String>,
 }

@@ -76,7 +76,8 @@ const FIND: &str = "
            i.relkind = 'I' OR i.relispartition AS is_part,
            EXISTS (SELECT 1 FROM pg_catalog.pg_attribute a WHERE a.attrelid = i.oid AND a.attstattarget > 0)
              AS has_statistics_target,
-           EXISTS (SELECT 1 FROM pg_catalog.pg_stat_progress_create_index p WHERE p.index_relid = i.oid) AS is_being_built,
+           EXISTS (SELECT 1 FROM pg_catalog.pg_stat_progress_create_index p WHERE p.index_relid = i.oid)
+               AS is_being_built,
            pg_has_role(t.relowner, 'USAGE') AS may_maintain,
            (SELECT CAST(k.conname AS text) FROM pg_catalog.pg_constraint k WHERE k.conindid = i.oid
             ORDER BY k.conname LIMIT 1) AS \"constraint\",
@@ -89,7 +90,8 @@ const FIND: &str = "
                      CAST(x.indcollation AS text), CAST(x.indoption AS text), CAST(x.indnkeyatts AS text),
                      pg_get_expr(x.indexprs, x.indrelid), '/', pg_get_expr(x.indpred, x.indrelid)) AS serves,
            CAST(m.amname AS text) AS method,
-           ARRAY(SELECT coalesce(CAST(a.attname AS text), '') FROM unnest(CAST(x.indkey AS smallint[])) WITH ORDINALITY k(attnum, place)
+           ARRAY(SELECT coalesce(CAST(a.attname AS text), '')
+                 FROM unnest(CAST(x.indkey AS smallint[])) WITH ORDINALITY k(attnum, place)
                  LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = k.attnum AND k.attnum > 0
                  ORDER BY k.place) AS columns,
            NOT x.indisunique AND x.indexprs IS NULL AND x.indpred IS NULL AND x.indnkeyatts = x.indnatts AS is_plain

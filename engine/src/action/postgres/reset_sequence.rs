@@ -163,8 +163,8 @@ impl Place {
         Ok(Self { last_value, is_called, next_value, highest_in_use: highest.highest, column: column.shown() })
     }
 
-    /// In a transaction, with the sequence held: nobody draws a value until it ends. The step stays what it is; changing
-    /// it to the same is what takes the lock.
+    /// In a transaction, with the sequence held: nobody draws a value until it ends. The step stays what it is;
+    /// changing it to the same is what takes the lock.
     async fn hold(session: &mut Session, name: &SequenceName) -> Result<Self, ActionError> {
         let increment = sequence::to_change(session, name).await?.increment;
         session.run("BEGIN").await?;

@@ -70,8 +70,8 @@ impl Act for PurgeMemory {
         Ok(Outputs::from([("bytes".to_owned(), before.saturating_sub(after).into())]))
     }
 
-    /// How much there was to give is not known: that the server works on is what can be seen. Whether it helped says the
-    /// check.
+    /// How much there was to give is not known: that the server works on is what can be seen. Whether it helped says
+    /// the check.
     async fn verify(_: &Parameters, target: &ActionTarget, _: &State) -> Result<Verified, ActionError> {
         let mut server = Server::open(target).await?;
         let answer: String = server.send(&["PING"]).await?;

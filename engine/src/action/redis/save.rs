@@ -68,8 +68,8 @@ impl Act for Save {
     async fn apply(_: &Parameters, target: &ActionTarget, _: &State) -> Result<Outputs, ActionError> {
         let until = Instant::now() + target.deadline;
         let mut server = Server::open(target).await?;
-        // One that is under way, ours of an earlier try perhaps, is waited for, and then one more is begun: it must hold
-        // all that there is now.
+        // One that is under way, ours of an earlier try perhaps, is waited for, and then one more is begun: it must
+        // hold all that there is now.
         wait(&mut server, target, until).await?;
         server.send::<redis::Value>(&["BGSAVE"]).await?;
         wait(&mut server, target, until).await?;

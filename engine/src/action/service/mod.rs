@@ -1,6 +1,6 @@
 //! Actions on services, by a command contract (`docs/service-contract.md`): a program and its arguments from the
-//! component's settings, a verb appended, one JSON object as the answer. What is behind it may be systemd, an agent on a
-//! Windows machine or any script: it is never a shell string of ours.
+//! component's settings, a verb appended, one JSON object as the answer. What is behind it may be systemd, an agent on
+//! a Windows machine or any script: it is never a shell string of ours.
 
 pub mod restart;
 pub mod start;

@@ -145,7 +145,8 @@ fn is_fresh(status: &Status, before: &State) -> bool {
     status.state == ServiceState::Running && status.since.is_some_and(|since| since > before.since)
 }
 
-/// A service that hangs can not finish what it has: a drain that fails, or takes too long, keeps nobody from restarting.
+/// A service that hangs can not finish what it has: a drain that fails, or takes too long, keeps nobody from
+/// restarting.
 async fn drain(parameters: &Parameters, target: &ActionTarget) -> Result<(), ActionError> {
     let bounded = ActionTarget { deadline: DRAIN_MAX.min(target.deadline / 3), ..target.clone() };
     match Service::of(&bounded, parameters.service.as_deref())?.tell("drain").await {

@@ -1,5 +1,5 @@
-//! Faults of the lab, remedied: found by the check, planned by the runbook, previewed, done, found well by the same check,
-//! taken back, and found again. What the executor does, without its events.
+//! Faults of the lab, remedied: found by the check, planned by the runbook, previewed, done, found well by the same
+//! check, taken back, and found again. What the executor does, without its events.
 
 use super::kit::{Driven, hash, target};
 use crate::probes::lab::{Known, NoSink, run, state};
@@ -106,7 +106,8 @@ impl Bench {
         let of_component = |row: &Row| {
             row.get("component").and_then(Value::as_str).is_some_and(|name| {
                 let own = result.key.component.as_str();
-                // The configurations of all servers are one measurement: a server's own row, or any for the deployment's.
+                // The configurations of all servers are one measurement: a server's own row, or any for the
+                // deployment's.
                 name == own || !measured.rows.iter().any(|row| row["component"] == own)
             })
         };
