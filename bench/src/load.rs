@@ -24,9 +24,10 @@ pub const HOW: &str = "One `cmdiag serve` (API and projectors) over 100 deployme
     1 / n^0.9, about 25,000 different questions in all. Beside it, ten times a second, a run of one of the deployments \
     lives from its request to its end and sees three of the findings again. `users`: 5,000 users, each with a kept \
     connection of its own, in a closed loop: ask, wait for the answer, think for a while (at random, 0.45 s on \
-    average), ask again; the time runs from the sending. `open`: 10,000 requests a second, due at random moments whatever \
-    becomes of those before, over 1,000 kept connections; the time runs from the moment that a request is due. Each for 20 s, \
-    after a few seconds that do not count. Refused is what is turned away (503), failed what else is not data without \
+    average), ask again; the time runs from the sending. `open`: 10,000 requests a second, due at random moments \
+    whatever becomes of those before, over 1,000 kept connections; the time runs from the moment that a request is \
+    due. Each for 20 s, after a few seconds that do not count. Refused is what is turned away (503), failed what \
+    else is not data without \
     errors. The load generator with its sockets, the writer and the database share the two cores with the server.";
 
 const USERS: usize = 5_000;
