@@ -6,8 +6,8 @@ use crate::auth::Caller;
 use crate::options::ApiOptions;
 use async_graphql::connection::{Connection, Edge, EmptyFields};
 use async_graphql::{Context, Error, ObjectType, OutputType, Result};
-use domain::TenantId;
-use event_store::LogError;
+use domain::{StreamVersion, TenantId};
+use event_store::{LiveFeed, LogError, StreamId};
 use query_side::{Behind, Cursor, Keyset, Page, PageRequest, Queries, QueryError, Reads};
 use std::sync::Arc;
 
@@ -37,6 +37,13 @@ pub fn caller<'a>(ctx: &Context<'a>) -> Result<&'a Caller> {
 /// Whose data is asked for: kept answers are told apart by this.
 pub fn tenant<'a>(ctx: &Context<'a>) -> Result<&'a TenantId> {
     Ok(&ctx.data::<Caller>()?.tenant)
+}
+
+/// Whose a stream is, by its first event, which no view needs to have seen; `None` where there is no such stream.
+pub async fn owner(ctx: &Context<'_>, stream: StreamId) -> Result<Option<TenantId>> {
+    let log = ctx.data::<Arc<LiveFeed>>()?.log();
+    let first = log.read_stream(stream, StreamVersion(0), 1).await.map_err(|error| log_error(&error))?;
+    Ok(first.first().map(|event| event.metadata.tenant.clone()))
 }
 
 /// Waits, bounded, until the views show what was written at a position.

@@ -1,16 +1,12 @@
 //! The queries about remediations, policies and the emergency stop.
 
-use super::context::{
-    FIRST, at_least, connection, list_cost, log_error, named, page_request, queries, query_error, tenant,
-};
+use super::context::{FIRST, at_least, connection, list_cost, named, page_request, queries, query_error, tenant};
 use super::ids::{local, optional};
 use super::scalars::PositionScalar;
 use super::types::{EmergencyStop, Policy, Remediation, RemediationStatus};
 use async_graphql::connection::{Connection, EmptyFields};
 use async_graphql::{Context, ID, InputObject, Object, Result};
-use domain::any_event::REMEDIATION;
-use domain::{PolicyId, RemediationId, StreamVersion, TenantId};
-use event_store::{LiveFeed, StreamId};
+use domain::{PolicyId, RemediationId};
 use query_side::RemediationFilter;
 use std::sync::Arc;
 
@@ -112,12 +108,4 @@ pub(super) async fn remediation(ctx: &Context<'_>, id: RemediationId) -> Result<
     let found = queries(ctx)?.remediation(id).await.map_err(|error| query_error(&error))?;
     let tenant = tenant(ctx)?;
     Ok(found.filter(|view| view.tenant == tenant.as_str()).map(|view| Remediation(Arc::new(view))))
-}
-
-/// Whose it is, by its first event, which no view needs to have seen; `None` where there is no such remediation.
-pub(super) async fn owner(ctx: &Context<'_>, id: RemediationId) -> Result<Option<TenantId>> {
-    let stream = StreamId::new(REMEDIATION, &id.to_string());
-    let log = ctx.data::<Arc<LiveFeed>>()?.log();
-    let first = log.read_stream(stream, StreamVersion(0), 1).await.map_err(|error| log_error(&error))?;
-    Ok(first.first().map(|event| event.metadata.tenant.clone()))
 }

@@ -1,7 +1,7 @@
 //! Every mutation: accepted, refused as data, and idempotent by its key.
 
 use crate::support::Api;
-use domain::Outcome;
+use domain::{Outcome, TenantId};
 use serde_json::{Value, json};
 
 /// Sends a mutation; gives its payload.
@@ -166,4 +166,31 @@ async fn findings_are_taken_on_muted_and_marked() {
         .collect();
     assert_eq!(types.first().copied(), Some("FindingOpened"));
     assert!(types.contains(&"FindingMuted") && types.contains(&"FindingFalsePositiveWithdrawn"), "{types:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_changes_a_deployment_a_run_or_a_finding_of_another_tenant() {
+    let api = Api::start().await;
+    let deployment = api.deployment("records").await;
+    let run = api.run(deployment, 1).await;
+    let finding = api.sighting(deployment, run, "store-1/000/a.docx", Outcome::Critical).await;
+    let other = api.beside(TenantId::new("other").unwrap(), api.uncached()).await;
+    let mutations = [
+        (
+            "retireDeployment",
+            "RetireDeploymentInput",
+            json!({ "deploymentId": deployment.to_string(), "reason": "no" }),
+        ),
+        ("cancelRun", "CancelRunInput", json!({ "runId": run.to_string(), "reason": "no" })),
+        ("acknowledgeFinding", "AcknowledgeFindingInput", json!({ "findingId": finding.to_string() })),
+    ];
+    for (name, kind, input) in mutations {
+        let query = format!("mutation($input: {kind}!) {{ {name}(input: $input) {{ __typename }} }}");
+        let variables = json!({ "input": input });
+        assert_eq!(other.code(&query, variables.clone()).await, "NOT_FOUND", "{name}");
+        // Its owner is not kept from anything.
+        let own = api.data(&query, variables).await;
+        let accepted = format!("{}{}Accepted", name[..1].to_uppercase(), &name[1..]);
+        assert_eq!(own[name]["__typename"], json!(accepted), "{name}");
+    }
 }

@@ -7,7 +7,7 @@ use crate::platform::Platform;
 use crate::tree::{self, Tree};
 use anyhow::{Context, Result, anyhow, bail};
 use domain::any_event::REMEDIATION;
-use domain::remediation::{Problem, Remediation, RemediationCommand, RemediationPhase, RemediationState, Trigger};
+use domain::remediation::{Remediation, RemediationCommand, RemediationPhase, RemediationState, Trigger};
 use domain::{AnyEvent, Decider as _, RemediationId, StreamVersion};
 use event_store::StreamId;
 use query_side::{FindingView, PageRequest, RemediationFilter, RemediationView};
@@ -71,14 +71,7 @@ fn ask(
     if let Some(open) = open.filter(|open| !open.state.phase.is_at_rest() && !open.state.dry_run) {
         return Ok((open.id, None));
     }
-    let problem = Problem {
-        finding: finding.id,
-        deployment: finding.deployment_id,
-        check: finding.check_code.parse()?,
-        component: finding.component.parse()?,
-        resource: finding.resource.parse()?,
-        severity: finding.severity,
-    };
+    let problem = finding.problem()?;
     let runbook = arguments.runbook.as_deref().map(str::parse).transpose().context("--runbook")?;
     let command =
         RemediationCommand::Request { problem, runbook, trigger: Trigger::Person, dry_run: arguments.dry_run };

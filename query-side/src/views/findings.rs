@@ -5,6 +5,8 @@ use crate::error::QueryError;
 use crate::page::{Cursor, Keyset, PageRequest, from_micros, micros};
 use chrono::{DateTime, Utc};
 use domain::diagnostic_run::Evidence;
+use domain::ids::InvalidName;
+use domain::remediation::Problem;
 use domain::{DeploymentId, FindingId, Outcome, RunId};
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgRow;
@@ -90,6 +92,18 @@ pub struct FindingView {
 }
 
 impl FindingView {
+    /// What a remediation of it is to put right. Fails only where the view holds a name that is none.
+    pub fn problem(&self) -> Result<Problem, InvalidName> {
+        Ok(Problem {
+            finding: self.id,
+            deployment: self.deployment_id,
+            check: self.check_code.parse()?,
+            component: self.component.parse()?,
+            resource: self.resource.parse()?,
+            severity: self.severity,
+        })
+    }
+
     /// Whether it does not alert at this moment.
     pub fn is_muted(&self, now: DateTime<Utc>) -> bool {
         self.muted_until.is_some_and(|until| until > now)

@@ -8,13 +8,14 @@ mod policy;
 mod remediation;
 mod run;
 
-use super::codes::{BAD_USER_INPUT, coded};
-use super::context::{caller, command_error};
+use super::codes::{BAD_USER_INPUT, NOT_FOUND, coded};
+use super::context::{caller, command_error, owner};
 use super::scalars::PositionScalar;
 use crate::metrics::{CommandLabels, Metrics};
 use async_graphql::{Context, MergedObject, Result, SimpleObject};
 use command_side::{CommandBus, CommandError};
-use domain::{CommandId, Decider, Metadata};
+use domain::{CommandId, Decider, ExpectedStream, Metadata};
+use event_store::StreamId;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -74,7 +75,7 @@ pub fn new_stream_id(command: CommandId, key: Option<&str>) -> Uuid {
 /// Accepted or refused; or neither, which is an error of the request.
 pub type Outcome<E> = std::result::Result<std::result::Result<Accepted, CommandRefused>, E>;
 
-/// Sends one command.
+/// Sends one command. A stream of another tenant is one that does not exist.
 pub async fn execute<D: Decider>(
     ctx: &Context<'_>,
     id: Uuid,
@@ -82,6 +83,12 @@ pub async fn execute<D: Decider>(
     command: D::Command,
 ) -> Result<Outcome<CommandError>> {
     let (bus, who) = (ctx.data::<Arc<CommandBus>>()?, caller(ctx)?);
+    if D::expected_stream(&command) == ExpectedStream::Any {
+        let owner = owner(ctx, StreamId::new(D::TYPE, &id.to_string())).await?;
+        if owner.is_some_and(|owner| owner != who.tenant) {
+            return Err(coded(NOT_FOUND, format!("there is no {} {id}", D::TYPE)));
+        }
+    }
     let name = D::command_name(&command);
     let mut metadata = Metadata::new(who.actor.clone(), who.tenant.clone(), command_id);
     metadata.traceparent.clone_from(&who.traceparent);

@@ -1,15 +1,14 @@
 //! Putting findings right: asking, approving, having it done, taking it back.
 
 use super::{command_id, new_stream_id, payload, send};
-use crate::schema::codes::{NOT_FOUND, coded};
-use crate::schema::context::{caller, named};
+use crate::schema::codes::{INTERNAL, NOT_FOUND, coded};
+use crate::schema::context::named;
 use crate::schema::ids::local;
 use crate::schema::types::Remediation as RemediationNode;
 use crate::schema::{query, remedies};
 use async_graphql::{Context, ID, InputObject, Object, Result};
 use domain::remediation::{Problem, Remediation, RemediationCommand, Trigger};
 use domain::{FindingId, RemediationId};
-use std::sync::Arc;
 
 macro_rules! remediation_payloads {
     ($($(#[$doc:meta])* $payload:ident, $(#[$accepted_doc:meta])* $accepted:ident;)+) => {$(
@@ -151,7 +150,7 @@ impl RemediationMutation {
         ctx: &Context<'_>,
         input: ApproveRemediationInput,
     ) -> Result<ApproveRemediationPayload> {
-        let id = own(ctx, &input.remediation_id).await?;
+        let id: RemediationId = local(&input.remediation_id)?;
         let command_id = command_id(ctx, "approveRemediation", input.idempotency_key.as_deref())?;
         let command = RemediationCommand::Approve {
             binding: named(&input.binding)?,
@@ -167,7 +166,7 @@ impl RemediationMutation {
         ctx: &Context<'_>,
         input: RemediationReasonInput,
     ) -> Result<RejectRemediationPayload> {
-        let id = own(ctx, &input.remediation_id).await?;
+        let id: RemediationId = local(&input.remediation_id)?;
         let command_id = command_id(ctx, "rejectRemediation", input.idempotency_key.as_deref())?;
         let command = RemediationCommand::Reject { comment: input.reason };
         Ok(RejectRemediationPayload::of(id, send::<Remediation>(ctx, id.0, command_id, command).await?))
@@ -179,7 +178,7 @@ impl RemediationMutation {
         ctx: &Context<'_>,
         input: DelegateApprovalInput,
     ) -> Result<DelegateApprovalPayload> {
-        let id = own(ctx, &input.remediation_id).await?;
+        let id: RemediationId = local(&input.remediation_id)?;
         let command_id = command_id(ctx, "delegateApproval", input.idempotency_key.as_deref())?;
         let command = RemediationCommand::Delegate { to: named(&input.to)?, comment: input.comment };
         Ok(DelegateApprovalPayload::of(id, send::<Remediation>(ctx, id.0, command_id, command).await?))
@@ -191,7 +190,7 @@ impl RemediationMutation {
         ctx: &Context<'_>,
         input: ExecuteRemediationInput,
     ) -> Result<ExecuteRemediationPayload> {
-        let id = own(ctx, &input.remediation_id).await?;
+        let id: RemediationId = local(&input.remediation_id)?;
         let command_id = command_id(ctx, "executeRemediation", input.idempotency_key.as_deref())?;
         let command = RemediationCommand::Execute;
         Ok(ExecuteRemediationPayload::of(id, send::<Remediation>(ctx, id.0, command_id, command).await?))
@@ -203,7 +202,7 @@ impl RemediationMutation {
         ctx: &Context<'_>,
         input: RemediationReasonInput,
     ) -> Result<CancelRemediationPayload> {
-        let id = own(ctx, &input.remediation_id).await?;
+        let id: RemediationId = local(&input.remediation_id)?;
         let command_id = command_id(ctx, "cancelRemediation", input.idempotency_key.as_deref())?;
         let command = RemediationCommand::Cancel { reason: input.reason };
         Ok(CancelRemediationPayload::of(id, send::<Remediation>(ctx, id.0, command_id, command).await?))
@@ -215,7 +214,7 @@ impl RemediationMutation {
         ctx: &Context<'_>,
         input: RemediationReasonInput,
     ) -> Result<UndoRemediationPayload> {
-        let id = own(ctx, &input.remediation_id).await?;
+        let id: RemediationId = local(&input.remediation_id)?;
         let command_id = command_id(ctx, "undoRemediation", input.idempotency_key.as_deref())?;
         let command = RemediationCommand::Undo { reason: input.reason };
         Ok(UndoRemediationPayload::of(id, send::<Remediation>(ctx, id.0, command_id, command).await?))
@@ -227,19 +226,10 @@ impl RemediationMutation {
         ctx: &Context<'_>,
         input: RemediationReasonInput,
     ) -> Result<ReleaseRemediationPayload> {
-        let id = own(ctx, &input.remediation_id).await?;
+        let id: RemediationId = local(&input.remediation_id)?;
         let command_id = command_id(ctx, "releaseRemediation", input.idempotency_key.as_deref())?;
         let command = RemediationCommand::Release { comment: input.reason };
         Ok(ReleaseRemediationPayload::of(id, send::<Remediation>(ctx, id.0, command_id, command).await?))
-    }
-}
-
-/// The id of a remediation of the caller's, or of none: then the command is refused.
-async fn own(ctx: &Context<'_>, id: &ID) -> Result<RemediationId> {
-    let id: RemediationId = local(id)?;
-    match remedies::owner(ctx, id).await? {
-        Some(owner) if owner != caller(ctx)?.tenant => Err(coded(NOT_FOUND, format!("there is no remediation {id}"))),
-        _ => Ok(id),
     }
 }
 
@@ -248,13 +238,5 @@ async fn problem(ctx: &Context<'_>, id: FindingId) -> Result<Problem> {
     let Some(finding) = query::finding(ctx, id).await? else {
         return Err(coded(NOT_FOUND, format!("there is no finding {id}")));
     };
-    let finding = Arc::clone(&finding.0);
-    Ok(Problem {
-        finding: finding.id,
-        deployment: finding.deployment_id,
-        check: named(&finding.check_code)?,
-        component: named(&finding.component)?,
-        resource: named(&finding.resource)?,
-        severity: finding.severity,
-    })
+    finding.0.problem().map_err(|error| coded(INTERNAL, error.to_string()))
 }

@@ -2,9 +2,8 @@
 
 use super::notices::follow;
 use crate::schema::codes::{INTERNAL, NOT_FOUND, coded};
-use crate::schema::context::{caller, command_error, log_error};
+use crate::schema::context::{caller, command_error, log_error, owner};
 use crate::schema::ids::{global, local, optional};
-use crate::schema::remedies::owner;
 use crate::schema::scalars::PositionScalar;
 use crate::schema::types::{RemediationStatus, StepStatus};
 use crate::topics::{Notice, Topics};
@@ -94,12 +93,13 @@ impl RemediationSubscription {
     ) -> Result<BoxStream<'static, Result<RemediationProgress>>> {
         let id: RemediationId = local(&remediation_id)?;
         let feed = ctx.data::<Arc<LiveFeed>>()?;
-        if owner(ctx, id).await?.as_ref() != Some(&caller(ctx)?.tenant) {
+        let stream_id = StreamId::new(REMEDIATION, &id.to_string());
+        if owner(ctx, stream_id.clone()).await?.as_ref() != Some(&caller(ctx)?.tenant) {
             return Err(coded(NOT_FOUND, format!("there is no remediation {id}")));
         }
         let follower = Follower {
             id,
-            events: feed.subscribe_stream(StreamId::new(REMEDIATION, &id.to_string()), StreamVersion(0)),
+            events: feed.subscribe_stream(stream_id, StreamVersion(0)),
             state: RemediationState::default(),
             waiting: VecDeque::new(),
             done: false,

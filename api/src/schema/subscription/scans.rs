@@ -3,7 +3,7 @@
 use super::notices::follow;
 use super::progress::{Fold, ScanProgress};
 use crate::schema::codes::{NOT_FOUND, coded};
-use crate::schema::context::{at_least_of, caller, log_error};
+use crate::schema::context::{at_least_of, caller, log_error, owner};
 use crate::schema::ids::{global, local, optional};
 use crate::schema::query;
 use crate::schema::scalars::PositionScalar;
@@ -70,9 +70,7 @@ impl ScanSubscription {
         let run: RunId = local(&run_id)?;
         let feed = ctx.data::<Arc<LiveFeed>>()?;
         let id = StreamId::new(DIAGNOSTIC_RUN, &run.to_string());
-        let first = feed.log().read_stream(id.clone(), StreamVersion(0), 1).await.map_err(|error| log_error(&error))?;
-        let tenant = &caller(ctx)?.tenant;
-        if first.first().is_none_or(|event| event.metadata.tenant != *tenant) {
+        if owner(ctx, id.clone()).await?.as_ref() != Some(&caller(ctx)?.tenant) {
             return Err(coded(NOT_FOUND, format!("there is no run {run}")));
         }
         let follower =

@@ -1,10 +1,11 @@
 //! `events.add-server`: has a further server run an event processor that can not keep up.
 
-use super::{COMPONENTS, Connector, SERVERS_MAX, plain};
+use super::COMPONENTS;
+use super::servers::{self, State};
 use crate::action::{Act, ActionError, ActionSpec, ActionTarget, Isolation, UndoSpec, Verified};
 use domain::remediation::{BlastRadius, Change, Outputs};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::time::Duration;
 
 /// Have a further server run an event processor.
@@ -27,12 +28,6 @@ pub struct Parameters {
 
 fn of_one_server() -> Vec<String> {
     ["AuditLog", "MailNotification"].map(str::to_owned).to_vec()
-}
-
-/// The servers that it runs on, in the order of their names.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct State {
-    servers: Vec<String>,
 }
 
 impl Parameters {
@@ -64,35 +59,15 @@ impl Act for AddServer {
     };
 
     async fn capture(parameters: &Parameters, target: &ActionTarget) -> Result<State, ActionError> {
-        plain(&parameters.server)?;
         if parameters.one_server_only.contains(&parameters.processor) {
             let text = format!("{} keeps an order: it must run on one server only", parameters.processor);
             return Err(ActionError::precondition(text));
         }
-        let servers = Connector::of(target)?.processor(&parameters.processor).await?.servers;
-        if servers.is_empty() || servers.len() > SERVERS_MAX {
-            let text = format!("{} runs on {} servers: that can not be put back", parameters.processor, servers.len());
-            return Err(ActionError::precondition(text));
-        }
-        Ok(State { servers })
+        servers::capture(&parameters.processor, &parameters.server, target).await
     }
 
     fn preview(parameters: &Parameters, before: &State) -> Vec<Change> {
-        let servers = parameters.servers(before);
-        if servers == before.servers {
-            return Vec::new();
-        }
-        vec![Change {
-            summary: format!(
-                "run {} on {} in place of {}",
-                parameters.processor,
-                servers.join(", "),
-                before.servers.join(", ")
-            ),
-            subject: parameters.processor.clone(),
-            from: Some(before.servers.clone().into()),
-            to: Some(servers.into()),
-        }]
+        servers::preview(&parameters.processor, parameters.servers(before), "", before)
     }
 
     fn blast(_: &Parameters, _: &State) -> BlastRadius {
@@ -100,20 +75,15 @@ impl Act for AddServer {
     }
 
     async fn apply(parameters: &Parameters, target: &ActionTarget, before: &State) -> Result<Outputs, ActionError> {
-        Connector::of(target)?.run_on(&parameters.processor, &parameters.servers(before)).await?;
-        Ok(Outputs::new())
+        servers::apply(&parameters.processor, &parameters.servers(before), target).await
     }
 
     async fn verify(parameters: &Parameters, target: &ActionTarget, before: &State) -> Result<Verified, ActionError> {
-        let is = Connector::of(target)?.processor(&parameters.processor).await?.servers;
-        if is == parameters.servers(before) {
-            return Ok(Verified::Done);
-        }
-        Ok(Verified::NotDone(format!("{} runs on {}", parameters.processor, is.join(", "))))
+        servers::verify(&parameters.processor, &parameters.servers(before), target).await
     }
 
     async fn undo(parameters: &Parameters, target: &ActionTarget, before: &State) -> Result<(), ActionError> {
-        Connector::of(target)?.run_on(&parameters.processor, &before.servers).await
+        servers::undo(&parameters.processor, target, before).await
     }
 }
 

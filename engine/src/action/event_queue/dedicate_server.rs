@@ -1,10 +1,11 @@
 //! `events.dedicate-server`: has one server alone run an event processor that keeps an order.
 
-use super::{COMPONENTS, Connector, SERVERS_MAX, plain};
+use super::COMPONENTS;
+use super::servers::{self, State};
 use crate::action::{Act, ActionError, ActionSpec, ActionTarget, Isolation, UndoSpec, Verified};
 use domain::remediation::{BlastRadius, Change, Outputs};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::time::Duration;
 
 /// Have one server alone run an event processor.
@@ -21,16 +22,10 @@ pub struct Parameters {
     server: String,
 }
 
-/// The servers that it runs on, in the order of their names.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct State {
-    servers: Vec<String>,
-}
-
 impl Parameters {
     /// The servers that it is to run on, from those that it ran on.
     fn servers(&self, before: &State) -> Vec<String> {
-        // A processor of no server at all can not be told apart from one that was never set up: see `capture`.
+        // A processor of no server at all can not be told apart from one that was never set up: see `servers::capture`.
         if before.servers.is_empty() { Vec::new() } else { vec![self.server.clone()] }
     }
 }
@@ -52,31 +47,11 @@ impl Act for DedicateServer {
     };
 
     async fn capture(parameters: &Parameters, target: &ActionTarget) -> Result<State, ActionError> {
-        plain(&parameters.server)?;
-        let servers = Connector::of(target)?.processor(&parameters.processor).await?.servers;
-        if servers.is_empty() || servers.len() > SERVERS_MAX {
-            let text = format!("{} runs on {} servers: that can not be put back", parameters.processor, servers.len());
-            return Err(ActionError::precondition(text));
-        }
-        Ok(State { servers })
+        servers::capture(&parameters.processor, &parameters.server, target).await
     }
 
     fn preview(parameters: &Parameters, before: &State) -> Vec<Change> {
-        let servers = parameters.servers(before);
-        if servers == before.servers {
-            return Vec::new();
-        }
-        vec![Change {
-            summary: format!(
-                "run {} on {} alone in place of {}",
-                parameters.processor,
-                servers.join(", "),
-                before.servers.join(", ")
-            ),
-            subject: parameters.processor.clone(),
-            from: Some(before.servers.clone().into()),
-            to: Some(servers.into()),
-        }]
+        servers::preview(&parameters.processor, parameters.servers(before), " alone", before)
     }
 
     fn blast(_: &Parameters, _: &State) -> BlastRadius {
@@ -84,20 +59,15 @@ impl Act for DedicateServer {
     }
 
     async fn apply(parameters: &Parameters, target: &ActionTarget, before: &State) -> Result<Outputs, ActionError> {
-        Connector::of(target)?.run_on(&parameters.processor, &parameters.servers(before)).await?;
-        Ok(Outputs::new())
+        servers::apply(&parameters.processor, &parameters.servers(before), target).await
     }
 
     async fn verify(parameters: &Parameters, target: &ActionTarget, before: &State) -> Result<Verified, ActionError> {
-        let is = Connector::of(target)?.processor(&parameters.processor).await?.servers;
-        if is == parameters.servers(before) {
-            return Ok(Verified::Done);
-        }
-        Ok(Verified::NotDone(format!("{} runs on {}", parameters.processor, is.join(", "))))
+        servers::verify(&parameters.processor, &parameters.servers(before), target).await
     }
 
     async fn undo(parameters: &Parameters, target: &ActionTarget, before: &State) -> Result<(), ActionError> {
-        Connector::of(target)?.run_on(&parameters.processor, &before.servers).await
+        servers::undo(&parameters.processor, target, before).await
     }
 }
 

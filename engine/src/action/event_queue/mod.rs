@@ -6,6 +6,8 @@ pub mod dedicate_server;
 pub mod isolate_event;
 pub mod requeue;
 pub mod resume_processor;
+mod servers;
+mod status;
 pub mod stop_document_queue;
 pub mod suspend_processor;
 

@@ -1,10 +1,9 @@
 //! `events.resume-processor`: has an event processor work again that is suspended or not enabled.
 
-use super::{COMPONENTS, Connector};
+use super::COMPONENTS;
+use super::status::{self, Parameters, State};
 use crate::action::{Act, ActionError, ActionSpec, ActionTarget, Isolation, UndoSpec, Verified};
 use domain::remediation::{BlastRadius, Change, Outputs};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// The status that it gives.
@@ -13,20 +12,6 @@ const STATUS: &str = "Processing";
 /// Have an event processor work again.
 #[derive(Debug)]
 pub struct ResumeProcessor;
-
-/// Which one.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Parameters {
-    /// The processor, by its type, such as `ContentIndex`.
-    processor: String,
-}
-
-/// Its status. How much waits, moves by itself.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct State {
-    status: String,
-}
 
 impl Act for ResumeProcessor {
     type Parameters = Parameters;
@@ -45,19 +30,11 @@ impl Act for ResumeProcessor {
     };
 
     async fn capture(parameters: &Parameters, target: &ActionTarget) -> Result<State, ActionError> {
-        Ok(State { status: Connector::of(target)?.processor(&parameters.processor).await?.status })
+        status::capture(parameters, target).await
     }
 
     fn preview(parameters: &Parameters, before: &State) -> Vec<Change> {
-        if before.status == STATUS {
-            return Vec::new();
-        }
-        vec![Change {
-            summary: format!("resume {}, which is {}", parameters.processor, before.status),
-            subject: parameters.processor.clone(),
-            from: Some(before.status.clone().into()),
-            to: Some(STATUS.into()),
-        }]
+        status::preview("resume", STATUS, parameters, before)
     }
 
     fn blast(_: &Parameters, _: &State) -> BlastRadius {
@@ -65,20 +42,15 @@ impl Act for ResumeProcessor {
     }
 
     async fn apply(parameters: &Parameters, target: &ActionTarget, _: &State) -> Result<Outputs, ActionError> {
-        Connector::of(target)?.set_status(&parameters.processor, STATUS).await?;
-        Ok(Outputs::new())
+        status::apply(STATUS, parameters, target).await
     }
 
     async fn verify(parameters: &Parameters, target: &ActionTarget, _: &State) -> Result<Verified, ActionError> {
-        let is = Connector::of(target)?.processor(&parameters.processor).await?.status;
-        if is == STATUS {
-            return Ok(Verified::Done);
-        }
-        Ok(Verified::NotDone(format!("{} is {is}", parameters.processor)))
+        status::verify(STATUS, parameters, target).await
     }
 
     async fn undo(parameters: &Parameters, target: &ActionTarget, before: &State) -> Result<(), ActionError> {
-        Connector::of(target)?.set_status(&parameters.processor, &before.status).await
+        status::undo(parameters, target, before).await
     }
 }
 
