@@ -22,7 +22,8 @@ async fn without_its_database_the_api_says_503_and_recovers() {
     until("the answer is kept", async || {
         assert_eq!(post(&kept).send().await.unwrap().status(), 200);
         let metrics = api.http.get(api.url("/metrics")).send().await.unwrap().text().await.unwrap();
-        metrics.lines().any(|line| line.starts_with("cmdiag_answers_kept ") && !line.ends_with(" 0")).then_some(())
+        let hits = metrics.lines().find_map(|line| line.strip_prefix("cmdiag_answers_asked_total{result=\"hit\"} "));
+        (hits.unwrap().parse::<f64>().unwrap() > 0.0).then_some(())
     })
     .await;
 
