@@ -71,6 +71,10 @@ struct Arguments {
     child: Option<String>,
 }
 
+/// The same as the server's: what drives the load shares its cores, and the peers in this process allocate as ours do.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
     // An error says that a provider is installed already.

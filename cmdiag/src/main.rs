@@ -20,6 +20,11 @@ use platform::{Platform, Roles};
 use std::process::ExitCode;
 use telemetry::Telemetry;
 
+/// Under load a sixth of the server's samples were in the C library's allocator; this one is made for many small values on
+/// many threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     // A diagnosis that failed says UNKNOWN, as a Nagios plugin does.
