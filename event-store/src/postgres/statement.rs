@@ -26,7 +26,7 @@ pub(super) enum Place {
 macro_rules! insert_command {
     () => {
         "INSERT INTO cmdiag.commands (command_id, tenant, actor, name, aggregate_type, aggregate_id, body_hash, outcome,
-    first_position, last_position, stream_version, events, refusal_code, refusal_message)
+    first_position, last_position, stream_version, events, refusal_code, refusal_message, correlation_id, causation_id)
 "
     };
 }
@@ -60,11 +60,12 @@ macro_rules! write_sql {
     CASE WHEN c.events > 0 THEN place.first + c.ends - c.events END,
     CASE WHEN c.refusal_code IS NULL THEN place.first + c.ends - 1 END,
     CASE WHEN c.refusal_code IS NULL THEN c.stream_version END,
-    c.events, c.refusal_code, c.refusal_message
+    c.events, c.refusal_code, c.refusal_message, c.correlation_id, c.causation_id
 FROM place, (SELECT unnest($9::uuid[]) AS command_id, unnest($10::text[]) AS tenant, unnest($11::text[]) AS actor,
     unnest($12::text[]) AS name, unnest($13::text[]) AS aggregate_type, unnest($14::text[]) AS aggregate_id,
     unnest($15::bytea[]) AS body_hash, unnest($16::bigint[]) AS ends, unnest($17::bigint[]) AS stream_version,
-    unnest($18::int[]) AS events, unnest($19::text[]) AS refusal_code, unnest($20::text[]) AS refusal_message) AS c
+    unnest($18::int[]) AS events, unnest($19::text[]) AS refusal_code, unnest($20::text[]) AS refusal_message,
+    unnest($21::uuid[]) AS correlation_id, unnest($22::uuid[]) AS causation_id) AS c
 ), events AS (\n",
             insert_event!(),
             "SELECT e.aggregate_type, e.aggregate_id, e.sequence, e.event_type, e.event_version, e.payload, e.metadata,
@@ -73,7 +74,7 @@ FROM place, (SELECT unnest($1::text[]) AS aggregate_type, unnest($2::text[]) AS 
     unnest($3::bigint[]) AS sequence, unnest($4::text[]) AS event_type, unnest($5::text[]) AS event_version,
     unnest($6::json[]) AS payload, unnest($7::json[]) AS metadata, unnest($8::uuid[]) AS event_id,
     generate_subscripts($8::uuid[], 1) AS ordinal) AS e
-) SELECT place.first FROM place WHERE $21::bigint IS NOT NULL"
+) SELECT place.first FROM place WHERE $23::bigint IS NOT NULL"
         )
     };
 }
@@ -91,7 +92,7 @@ macro_rules! write_one_sql {
             $position,
             ", ",
             $position,
-            ", $3::bigint, 1, NULL, NULL",
+            ", $3::bigint, 1, NULL, NULL, NULL, NULL",
             $command_from,
             "\n) ",
             insert_event!(),
@@ -104,7 +105,7 @@ macro_rules! write_one_sql {
     };
 }
 
-const WRITE_AFTER: &str = write_sql!("SELECT $21::bigint + 1 AS first FROM ", held!());
+const WRITE_AFTER: &str = write_sql!("SELECT $23::bigint + 1 AS first FROM ", held!());
 const WRITE_ASKED: &str = write_sql!("SELECT cmdiag.next_position() AS first");
 const WRITE_ONE_AFTER: &str = write_one_sql!("", "$14::bigint + 1", "", held!());
 const WRITE_ONE_ASKED: &str = write_one_sql!(
@@ -249,6 +250,9 @@ struct CommandColumns<'a> {
     events: Vec<i32>,
     refusal_code: Vec<Option<&'a str>>,
     refusal_message: Vec<Option<&'a str>>,
+    /// What a command without events was part of, and what it answered: with events, their metadata say so.
+    correlation_id: Vec<Option<Uuid>>,
+    causation_id: Vec<Option<Uuid>>,
 }
 
 impl<'a> CommandColumns<'a> {
@@ -270,6 +274,8 @@ impl<'a> CommandColumns<'a> {
             columns.events.push(events as i32);
             columns.refusal_code.push(append.refusal.as_ref().map(|refusal| refusal.code.as_str()));
             columns.refusal_message.push(append.refusal.as_ref().map(|refusal| refusal.message.as_str()));
+            columns.correlation_id.push((events == 0).then_some(append.metadata.correlation_id.0));
+            columns.causation_id.push(append.metadata.causation_id.filter(|_| events == 0));
         }
         columns
     }
@@ -286,6 +292,8 @@ impl<'a> CommandColumns<'a> {
         arguments.add(self.stream_version)?;
         arguments.add(self.events)?;
         arguments.add(self.refusal_code)?;
-        arguments.add(self.refusal_message)
+        arguments.add(self.refusal_message)?;
+        arguments.add(self.correlation_id)?;
+        arguments.add(self.causation_id)
     }
 }
