@@ -63,6 +63,11 @@ pub trait Decider: Send + Sync + 'static {
     /// Whether the command starts its stream.
     fn expected_stream(command: &Self::Command) -> ExpectedStream;
 
+    /// The people that a command names beside the one who sends it: their names are sealed before it is decided.
+    fn people(_command: &mut Self::Command) -> Vec<&mut crate::Actor> {
+        Vec::new()
+    }
+
     /// How much room the state takes in a cache, in units of about a kilobyte.
     fn state_weight(_state: &Self::State) -> u32 {
         1

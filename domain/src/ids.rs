@@ -6,6 +6,8 @@ use std::fmt;
 use std::str::FromStr;
 use uuid::Uuid;
 
+pub use crate::actor::Actor;
+
 /// Why a text is not a valid name or id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{kind} {text:?}: {reason}")]
@@ -132,6 +134,10 @@ uuid_id!(
     PolicyId
 );
 uuid_id!(
+    /// Whom personal data is about (random: it tells nothing of them).
+    SubjectId
+);
+uuid_id!(
     /// One command; sending it again returns the outcome of the first time.
     CommandId
 );
@@ -173,10 +179,6 @@ text_name!(
 text_name!(
     /// What a finding is about, within its deployment, such as `store-1/000/rec_0000012.docx`.
     ResourceName, "resource name", 512, |c| !c.is_control(), "holds a control character"
-);
-text_name!(
-    /// Who acts: a person or a part of the platform (`system:planner`).
-    Actor, "actor", 128, |c| !c.is_control(), "holds a control character"
 );
 text_name!(
     /// Whose data it is; one installation may serve several.
@@ -221,18 +223,6 @@ impl PolicyId {
     /// The id of a tenant's policy of this name.
     pub fn of(tenant: &TenantId, policy: &PolicyName) -> Self {
         Self(Uuid::new_v5(&POLICY_NAMESPACE, format!("{tenant}|{policy}").as_bytes()))
-    }
-}
-
-impl Actor {
-    /// What has remediations done of which the policy says that they may run by themselves.
-    pub fn remediator() -> Self {
-        Self("system:remediator".to_owned())
-    }
-
-    /// Whether it is a part of the platform rather than a person.
-    pub fn is_system(&self) -> bool {
-        self.0.trim_start().get(..7).is_some_and(|prefix| prefix.eq_ignore_ascii_case("system:"))
     }
 }
 

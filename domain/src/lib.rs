@@ -7,7 +7,9 @@
 //!
 //! Read in this order: [`decider`], [`ids`], [`outcome`], then one aggregate ([`deployment`]).
 
+pub mod actor;
 pub mod any_event;
+pub mod audit_keys;
 pub mod decider;
 pub mod deployment;
 pub mod diagnostic_run;
@@ -17,8 +19,11 @@ pub mod ids;
 pub mod metadata;
 pub mod nagios_range;
 pub mod outcome;
+pub mod personal;
 pub mod policy;
+pub mod projection_control;
 pub mod remediation;
+pub mod subject;
 pub mod testing;
 pub mod text;
 
@@ -27,8 +32,9 @@ pub use decider::{Context, Decider, DeciderAggregate, DomainEvent, ExpectedStrea
 pub use ids::{
     ActionName, Actor, CheckCode, CommandId, ComponentName, ContentHash, CorrelationId, DeploymentId, EvidenceHash,
     FindingId, PolicyId, PolicyName, Position, RemediationId, ResourceName, RunId, RunbookName, StepName,
-    StreamVersion, TenantId,
+    StreamVersion, SubjectId, TenantId,
 };
 pub use metadata::Metadata;
 pub use nagios_range::NagiosRange;
 pub use outcome::Outcome;
+pub use personal::{Personal, Sealed};

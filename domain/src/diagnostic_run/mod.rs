@@ -112,6 +112,10 @@ pub struct CheckResult {
     /// Measured figures by name, at most 16 (perfdata).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metrics: BTreeMap<String, f64>,
+    /// The whole measurement and all that its judgement rested on, in the evidence store: so that it can be judged
+    /// anew. Absent where nothing was measured, and in results from before measurements were kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<EvidenceHash>,
     /// When the measurement began.
     pub measured_at: DateTime<Utc>,
     /// How long measuring and judging took, in milliseconds.
@@ -121,6 +125,13 @@ pub struct CheckResult {
 impl CheckResult {
     /// The most observations that one result carries.
     pub const MAX_OBSERVATIONS: usize = 100;
+
+    /// As it is recorded: NUL characters, which a measured text may hold and the views can not keep, are replaced.
+    #[must_use]
+    pub fn storable(mut self) -> Self {
+        result_rules::make_storable(&mut self);
+        self
+    }
 }
 
 /// How many checks ended how.

@@ -1,6 +1,6 @@
 //! A person approves what is bound now, for themselves or instead of somebody who asked for that.
 
-use super::people::{key, require_person};
+use super::people::{key, require_comparable, require_person};
 use super::{RemediationEvent, RemediationPhase, RemediationRefusal, RemediationState};
 use crate::decider::Context;
 use crate::ids::{Actor, ContentHash};
@@ -22,7 +22,9 @@ pub(super) fn decide(
     if state.binding.as_ref() != Some(&binding) {
         return Err(RemediationRefusal::BindingMismatch);
     }
+    require_comparable(state, &context.actor)?;
     if let Some(principal) = &on_behalf_of {
+        require_comparable(state, principal)?;
         require_delegated(state, principal, &context.actor)?;
     }
     require_new(state, [Some(&context.actor), on_behalf_of.as_ref()])?;

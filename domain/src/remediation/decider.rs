@@ -82,6 +82,14 @@ impl Decider for Remediation {
         }
     }
 
+    fn people(command: &mut RemediationCommand) -> Vec<&mut crate::Actor> {
+        match command {
+            RemediationCommand::Delegate { to, .. } => vec![to],
+            RemediationCommand::Approve { on_behalf_of, .. } => on_behalf_of.iter_mut().collect(),
+            _ => Vec::new(),
+        }
+    }
+
     fn state_weight(state: &RemediationState) -> u32 {
         // A step with its preview and its before-image takes a few kilobytes, seldom its bound.
         1 + 4 * u32::try_from(state.steps.len()).unwrap_or(u32::MAX / 8)

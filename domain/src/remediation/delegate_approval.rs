@@ -1,6 +1,6 @@
 //! A person asks another one to decide instead. Whoever asks never executes: the approval is in part theirs.
 
-use super::people::{key, require_person};
+use super::people::{key, require_comparable, require_person};
 use super::{RemediationEvent, RemediationPhase, RemediationRefusal, RemediationState};
 use crate::decider::Context;
 use crate::ids::Actor;
@@ -22,6 +22,8 @@ pub(super) fn decide(
     if state.expires_at.is_none_or(|expires_at| expires_at <= context.now) {
         return Err(RemediationRefusal::ApprovalExpired);
     }
+    require_comparable(state, &context.actor)?;
+    require_comparable(state, &to)?;
     let (from, target) = (key(&context.actor), key(&to));
     if from == target {
         return Err(RemediationRefusal::DelegatedToSelf);

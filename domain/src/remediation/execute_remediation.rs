@@ -1,6 +1,6 @@
 //! Somebody who has no part in the approval has it done.
 
-use super::people::{key, require_person};
+use super::people::{key, require_comparable, require_person};
 use super::{RemediationEvent, RemediationPhase, RemediationRefusal, RemediationState};
 use crate::decider::Context;
 
@@ -14,6 +14,7 @@ pub(super) fn decide(state: &RemediationState, context: &Context) -> Result<Vec<
         phase => return Err(RemediationRefusal::NotApproved { phase }),
     }
     require_person(&context.actor)?;
+    require_comparable(state, &context.actor)?;
     if state.approvers.contains(&key(&context.actor)) {
         return Err(RemediationRefusal::ExecutorIsApprover);
     }

@@ -158,6 +158,9 @@ pub enum RemediationRefusal {
     /// Too early.
     #[error("the approval has not expired")]
     ApprovalNotExpired,
+    /// One of them is known by a sealed name, the other by an open one.
+    #[error("names began to be sealed while this was under way: cancel it and ask anew")]
+    PeopleNotComparable,
     /// One person counts once, whether for themselves or instead of somebody.
     #[error("this person has approved already, or somebody has instead of them")]
     AlreadyApproved,
@@ -325,6 +328,7 @@ impl RemediationRefusal {
             Self::BindingMismatch => "binding_mismatch",
             Self::ApprovalExpired => "approval_expired",
             Self::ApprovalNotExpired => "approval_not_expired",
+            Self::PeopleNotComparable => "people_not_comparable",
             Self::AlreadyApproved => "already_approved",
             Self::ApproverIsExecutor => "approver_is_executor",
             Self::NotDelegated => "not_delegated",

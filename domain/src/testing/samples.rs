@@ -141,6 +141,7 @@ pub fn check_result(number: u32, outcome: Outcome) -> CheckResult {
         observations,
         omitted: 0,
         metrics: BTreeMap::new(),
+        evidence: None,
         measured_at: start(),
         duration_ms: 3,
     }
