@@ -10,12 +10,58 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// The class of our advisory locks: "cmdp" for projections.
 const LOCK_CLASS: i32 = 0x636d_6470;
 
+/// Which of a view's fillings is worked on. Each has tables of the same names and checkpoints of its own, in a schema of its
+/// own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Place {
+    /// The one that queries read.
+    #[default]
+    Served,
+    /// One that is filled beside it, to be served instead.
+    Shadow,
+    /// The one that was served before, kept to go back to.
+    Previous,
+}
+
+impl Place {
+    /// The schema.
+    pub const fn schema(self) -> &'static str {
+        match self {
+            Self::Served => "cmdiag",
+            Self::Shadow => "cmdiag_shadow",
+            Self::Previous => "cmdiag_previous",
+        }
+    }
+
+    /// In a word, for people.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Served => "served",
+            Self::Shadow => "shadow",
+            Self::Previous => "previous",
+        }
+    }
+
+    /// What is found where: the filling's own tables first, then everything else.
+    const fn search_path(self) -> &'static str {
+        match self {
+            Self::Served => "cmdiag,public",
+            Self::Shadow => "cmdiag_shadow,cmdiag,public",
+            Self::Previous => "cmdiag_previous,cmdiag,public",
+        }
+    }
+}
+
 /// Opens a connection beside the pool: it holds a lock for as long as it lives, and works under its own settings.
 ///
 /// Commits are asynchronous: a crash of the server loses rows and checkpoint together, and both are made again from the
 /// log, which is never asynchronous.
-pub async fn open(pool: &PgPool) -> Result<PgConnection, sqlx::Error> {
-    let options = pool.connect_options().as_ref().clone().application_name("cmdiag projector").options([
+pub async fn open(pool: &PgPool, place: Place) -> Result<PgConnection, sqlx::Error> {
+    let mut options = pool.connect_options().as_ref().clone().application_name("cmdiag projector");
+    if place != Place::Served {
+        options = options.options([("search_path", place.search_path())]);
+    }
+    let options = options.options([
         ("synchronous_commit", "off"),
         ("jit", "off"),
         ("statement_timeout", "120s"),
@@ -33,7 +79,8 @@ pub async fn open(pool: &PgPool) -> Result<PgConnection, sqlx::Error> {
 }
 
 /// Takes the lock that makes one projector the active one; false where another has it. It goes with the connection.
-pub async fn try_lock(db: &mut PgConnection, name: &str) -> Result<bool, sqlx::Error> {
+pub async fn try_lock(db: &mut PgConnection, place: Place, name: &str) -> Result<bool, sqlx::Error> {
+    let name = lock_name(place, name);
     sqlx::query_scalar("SELECT pg_try_advisory_lock($1, hashtext($2))").bind(LOCK_CLASS).bind(name).fetch_one(db).await
 }
 
@@ -42,7 +89,17 @@ pub async fn try_lock(db: &mut PgConnection, name: &str) -> Result<bool, sqlx::E
 pub struct Checkpoint {
     pub version: i32,
     pub position: Position,
+    /// Which filling of the view it belongs to: another number after each exchange.
+    pub filling: i64,
     pub failed_position: Option<i64>,
+}
+
+/// What a checkpoint must still be to be moved.
+#[derive(Debug, Clone, Copy)]
+pub struct Mark<'a> {
+    pub name: &'a str,
+    pub version: i32,
+    pub filling: i64,
 }
 
 /// Reads the checkpoint; makes it where there is none.
@@ -52,13 +109,14 @@ pub async fn checkpoint(db: &mut PgConnection, name: &str, version: i32) -> Resu
         .bind(version)
         .execute(&mut *db)
         .await?;
-    let row = sqlx::query("SELECT version, position, failed_position FROM projection_checkpoints WHERE name = $1")
+    let row = sqlx::query("SELECT version, position, filling, failed_position FROM projection_checkpoints WHERE name = $1")
         .bind(name)
         .fetch_one(db)
         .await?;
     Ok(Checkpoint {
         version: row.try_get("version")?,
         position: Position(row.try_get("position")?),
+        filling: row.try_get("filling")?,
         failed_position: row.try_get("failed_position")?,
     })
 }
@@ -67,19 +125,20 @@ pub async fn checkpoint(db: &mut PgConnection, name: &str, version: i32) -> Resu
 /// moved it, and the transaction must be rolled back.
 pub async fn advance(
     db: &mut PgConnection,
-    (name, version): (&str, i32),
+    mark: Mark<'_>,
     from: Position,
     to: Position,
 ) -> Result<bool, sqlx::Error> {
     let moved = sqlx::query(
         "UPDATE projection_checkpoints \
          SET position = $4, updated_at = clock_timestamp(), failed_position = NULL, failure = NULL \
-         WHERE name = $1 AND version = $2 AND position = $3",
+         WHERE name = $1 AND version = $2 AND position = $3 AND filling = $5",
     )
-    .bind(name)
-    .bind(version)
+    .bind(mark.name)
+    .bind(mark.version)
     .bind(from.0)
     .bind(to.0)
+    .bind(mark.filling)
     .execute(db)
     .await?;
     Ok(moved.rows_affected() == 1)
@@ -105,15 +164,6 @@ pub async fn record_failure(
     .map(drop)
 }
 
-/// The positions after the checkpoint that an operator told it to pass over.
-pub async fn skips(db: &mut PgConnection, name: &str, after: Position) -> Result<Vec<i64>, sqlx::Error> {
-    sqlx::query_scalar("SELECT position FROM projection_skips WHERE name = $1 AND position > $2 ORDER BY position")
-        .bind(name)
-        .bind(after.0)
-        .fetch_all(db)
-        .await
-}
-
 /// Empties the view and starts it from position 0 in the projection's version.
 pub async fn reset(db: &mut PgConnection, projection: &dyn Projection) -> Result<(), sqlx::Error> {
     let mut transaction = db.begin().await?;
@@ -130,4 +180,21 @@ pub async fn reset(db: &mut PgConnection, projection: &dyn Projection) -> Result
     let tables = projection.tables().join(", ");
     transaction.execute(format!("TRUNCATE {tables}").as_str()).await?;
     transaction.commit().await
+}
+
+/// Gives a lock back that the connection goes on without.
+pub async fn unlock(db: &mut PgConnection, place: Place, name: &str) -> Result<(), sqlx::Error> {
+    sqlx::query("SELECT pg_advisory_unlock($1, hashtext($2))")
+        .bind(LOCK_CLASS)
+        .bind(lock_name(place, name))
+        .execute(db)
+        .await
+        .map(drop)
+}
+
+fn lock_name(place: Place, name: &str) -> String {
+    match place {
+        Place::Served => name.to_owned(),
+        Place::Shadow | Place::Previous => format!("{}.{name}", place.schema()),
+    }
 }

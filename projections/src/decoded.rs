@@ -15,6 +15,8 @@ pub struct Decoded {
     pub id: Uuid,
     /// The payload.
     pub event: AnyEvent,
+    /// Which of the events at its position it is, from 0: an old event may have become several.
+    pub part: usize,
 }
 
 impl Deref for Decoded {
@@ -33,7 +35,17 @@ impl Decoded {
             let cause = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
             format!("{} of {}: {error}{cause}", recorded.event_type, recorded.stream)
         })?;
-        Ok(Self { recorded, id, event })
+        Ok(Self { recorded, id, event, part: 0 })
+    }
+
+    /// Takes a recorded event apart into the events that it is today, and decodes those that are wanted.
+    pub fn parts(
+        recorded: &Arc<RecordedEvent>,
+        wants: impl Fn(&RecordedEvent) -> bool,
+    ) -> Result<Vec<Arc<Self>>, String> {
+        let parts = RecordedEvent::shared_parts(recorded).into_iter().enumerate();
+        let wanted = parts.filter(|(_, part)| wants(part));
+        wanted.map(|(part, event)| Ok(Arc::new(Self { part, ..Self::new(event)? }))).collect()
     }
 }
 

@@ -6,11 +6,13 @@
 //! nothing is skipped silently. [`replay()`] fills views from position 0, with big batches and everything overlapped.
 //!
 //! Read in this order: [`projection`], [`views`] (one file per projection: its events, its rows, its SQL, its tests),
-//! [`single`], [`rows`] and [`table`] (what they share), [`runner`], [`mod@replay`], [`operator`].
+//! [`single`], [`rows`] and [`table`] (what they share), [`runner`], [`mod@replay`], [`rebuild`], [`operator`].
 
 pub mod decoded;
 pub mod operator;
+pub mod past;
 pub mod projection;
+pub mod rebuild;
 pub mod replay;
 pub mod rows;
 pub mod runner;
@@ -20,10 +22,15 @@ pub mod testing;
 pub mod views;
 
 mod connection;
+mod copying;
+mod decisions;
+mod json;
 
+pub use connection::Place;
 pub use decoded::{DecodeRing, Decoded};
-pub use operator::{OperatorError, retry, skip};
-pub use projection::{ApplyError, Pending, Projection};
+pub use operator::retry;
+pub use past::as_of;
+pub use projection::{ApplyError, Pending, Projection, TableRows};
 pub use replay::{ReplayError, ReplayOptions, Replayed, replay};
 pub use runner::status::{Failure, ProjectionStatus, RunnerState};
 pub use runner::{Runner, RunnerHandle, RunnerOptions};

@@ -47,6 +47,15 @@ impl std::ops::Add for Pending {
     }
 }
 
+/// Rows of one table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableRows {
+    /// The table.
+    pub table: &'static str,
+    /// Its rows, each as a JSON object of its columns, as `json_populate_record` takes it.
+    pub rows: Vec<String>,
+}
+
 /// Folds events into the rows of a view.
 pub trait Projection: Send + Sync + 'static {
     /// Its name, as in the checkpoints.
@@ -69,8 +78,20 @@ pub trait Projection: Send + Sync + 'static {
         db: &'a mut PgConnection,
     ) -> BoxFuture<'a, Result<(), ApplyError>>;
 
+    /// Folds events into rows in memory as if there were no others: what is not known is not there, and no database is
+    /// asked. [`Self::fold`] is this, once the rows are fetched.
+    fn fold_known(&mut self, events: &[Arc<Decoded>]) -> Result<(), ApplyError>;
+
+    /// The rows that are known, of each table, each as a JSON object of its columns.
+    fn rows(&self) -> Vec<TableRows>;
+
     /// How much waits to be written.
     fn pending(&self) -> Pending;
+
+    /// How much may wait in a replay before it is written, where more gains nothing: rows that never change again.
+    fn flush_bytes(&self) -> Option<usize> {
+        None
+    }
 
     /// Writes what waits, in the transaction that is open on the connection.
     fn write<'a>(&'a mut self, db: &'a mut PgConnection) -> BoxFuture<'a, Result<(), sqlx::Error>>;

@@ -5,18 +5,21 @@
 //! transaction with the checkpoint, guarded like a live one, so that a replay may be cut off anywhere and be taken up
 //! again.
 
-use crate::connection;
-use crate::decoded::Decoded;
+mod reading;
+mod writer;
+
+use crate::connection::Place;
+use crate::decisions::DecisionsError;
 use crate::projection::Projection;
-use crate::runner::{Halt, Refused};
 use domain::Position;
-use event_store::{EventLog, LogError, RecordedEvent};
-use futures::StreamExt;
-use sqlx::{Connection, PgConnection, PgPool};
+use event_store::{EventLog, LogError};
+use reading::{Wants, decode, read};
+use sqlx::PgPool;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use writer::Writer;
 
 /// How a replay works.
 #[derive(Debug, Clone)]
@@ -32,6 +35,10 @@ pub struct ReplayOptions {
     pub until: Option<Position>,
     /// How long to wait for a live runner to let go of a view.
     pub lock_wait: Duration,
+    /// Which filling of the views.
+    pub place: Place,
+    /// Told how far the log has been handed to the views: for whoever watches.
+    pub progress: Option<watch::Sender<Position>>,
 }
 
 impl Default for ReplayOptions {
@@ -42,6 +49,8 @@ impl Default for ReplayOptions {
             from_start: true,
             until: None,
             lock_wait: Duration::from_secs(10),
+            place: Place::Served,
+            progress: None,
         }
     }
 }
@@ -59,6 +68,15 @@ pub struct Replayed {
     pub wanted: u64,
     /// How long it took.
     pub took: Duration,
+}
+
+impl From<DecisionsError> for ReplayError {
+    fn from(error: DecisionsError) -> Self {
+        match error {
+            DecisionsError::Log(error) => error.into(),
+            DecisionsError::Database(error) => error.into(),
+        }
+    }
 }
 
 /// Why a replay stopped.
@@ -89,18 +107,8 @@ pub enum ReplayError {
     Ended,
 }
 
-/// A block of decoded events, shared by all projections.
-struct Block {
-    last: Position,
-    events: Vec<Arc<Decoded>>,
-}
-
 /// How many blocks may wait at each stage.
 const BLOCKS_AHEAD: usize = 2;
-/// How many blocks are read at a time.
-const READS_AHEAD: usize = 2;
-
-type Wants = Vec<fn(&RecordedEvent) -> bool>;
 
 /// Fills the views from the log, up to its end.
 pub async fn replay(
@@ -116,7 +124,7 @@ pub async fn replay(
     let pending_bytes = options.pending_bytes / projections.len().max(1);
     let mut writers = Vec::with_capacity(projections.len());
     for projection in projections {
-        writers.push(Writer::open(pool, projection, options, pending_bytes).await?);
+        writers.push(Writer::open(pool, log.as_ref(), projection, options, pending_bytes).await?);
     }
     let from = writers.iter().map(|writer| writer.from).min().unwrap_or(until);
     let wants: Wants = writers.iter().map(|writer| writer.projection.wants()).collect();
@@ -138,7 +146,7 @@ pub async fn replay(
         });
     }
     drop(done);
-    tasks.spawn(decode(to_decode, from, wants, outlets));
+    tasks.spawn(decode(to_decode, from, wants, outlets, options.progress.clone()));
     let mut ended_early = false;
     while let Some(ended) = tasks.join_next().await {
         match ended {
@@ -157,167 +165,4 @@ pub async fn replay(
     }
     replayed.sort_by_key(|one| one.name);
     Ok(replayed)
-}
-
-/// Reads blocks, the next while the one before is being taken apart: the log is dense, so each one's place is known.
-async fn read(
-    log: Arc<dyn EventLog>,
-    from: Position,
-    until: Position,
-    block: usize,
-    out: mpsc::Sender<Vec<RecordedEvent>>,
-) -> Result<(), ReplayError> {
-    let starts = (from.0..until.0).step_by(block.max(1));
-    let read = |after: i64| {
-        let log = Arc::clone(&log);
-        let count = block.min((until.0 - after) as usize);
-        tokio::spawn(async move { read_block(log.as_ref(), Position(after), count).await })
-    };
-    let mut blocks = futures::stream::iter(starts).map(read).buffered(READS_AHEAD);
-    while let Some(block) = blocks.next().await {
-        if out.send(block.map_err(|_| ReplayError::Ended)??).await.is_err() {
-            return Ok(());
-        }
-    }
-    Ok(())
-}
-
-/// Exactly so many events: a log may give fewer at once than it was asked for.
-async fn read_block(log: &dyn EventLog, after: Position, count: usize) -> Result<Vec<RecordedEvent>, ReplayError> {
-    let mut events = log.read_all(after, count).await?;
-    while events.len() < count {
-        let last = events.last().map_or(after, |event| event.position);
-        let more = log.read_all(last, count - events.len()).await?;
-        if more.is_empty() {
-            let reason = "the log ends before its head".to_owned();
-            return Err(ReplayError::Event { position: last.next(), reason });
-        }
-        events.extend(more);
-    }
-    Ok(events)
-}
-
-async fn decode(
-    mut blocks: mpsc::Receiver<Vec<RecordedEvent>>,
-    from: Position,
-    wants: Wants,
-    outlets: Vec<mpsc::Sender<Arc<Block>>>,
-) -> Result<(), ReplayError> {
-    let wants = Arc::new(wants);
-    let mut after = from;
-    while let Some(events) = blocks.recv().await {
-        let wants = Arc::clone(&wants);
-        let block = tokio::task::spawn_blocking(move || decode_block(events, after, &wants)).await;
-        let block = Arc::new(block.map_err(|_| ReplayError::Ended)??);
-        after = block.last;
-        for outlet in &outlets {
-            if outlet.send(Arc::clone(&block)).await.is_err() {
-                return Ok(());
-            }
-        }
-    }
-    Ok(())
-}
-
-fn decode_block(events: Vec<RecordedEvent>, after: Position, wants: &Wants) -> Result<Block, ReplayError> {
-    let mut last = after;
-    let mut decoded = Vec::with_capacity(events.len());
-    for event in events {
-        let position = event.position;
-        if position != last.next() {
-            let reason = format!("the log goes on at position {position}");
-            return Err(ReplayError::Event { position: last.next(), reason });
-        }
-        last = position;
-        if wants.iter().any(|wants| wants(&event)) {
-            let event = Decoded::new(Arc::new(event));
-            decoded.push(Arc::new(event.map_err(|reason| ReplayError::Event { position, reason })?));
-        }
-    }
-    Ok(Block { last, events: decoded })
-}
-
-/// One projection's part: its connection, with the lock.
-struct Writer {
-    db: PgConnection,
-    projection: Box<dyn Projection>,
-    from: Position,
-    skips: Vec<i64>,
-    pending_bytes: usize,
-}
-
-impl Writer {
-    async fn open(
-        pool: &PgPool,
-        projection: Box<dyn Projection>,
-        options: &ReplayOptions,
-        pending_bytes: usize,
-    ) -> Result<Self, ReplayError> {
-        let (name, version) = (projection.name(), projection.version());
-        let mut db = connection::open(pool).await?;
-        let deadline = Instant::now() + options.lock_wait;
-        while !connection::try_lock(&mut db, name).await? {
-            if Instant::now() >= deadline {
-                return Err(ReplayError::Busy(name));
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        let checkpoint = connection::checkpoint(&mut db, name, version).await?;
-        let from = if options.from_start || checkpoint.version != version {
-            connection::reset(&mut db, projection.as_ref()).await?;
-            Position::START
-        } else {
-            checkpoint.position
-        };
-        let skips = connection::skips(&mut db, name, from).await?;
-        Ok(Self { db, projection, from, skips, pending_bytes })
-    }
-
-    async fn write(mut self, mut blocks: mpsc::Receiver<Arc<Block>>, until: Position) -> Result<Replayed, ReplayError> {
-        let started = Instant::now();
-        let (name, wants) = (self.projection.name(), self.projection.wants());
-        let (mut at, mut written) = (self.from, self.from);
-        let mut wanted = 0;
-        while let Some(block) = blocks.recv().await {
-            if block.last <= at {
-                continue;
-            }
-            let is_due = |event: &&Arc<Decoded>| {
-                event.position > at && wants(event) && self.skips.binary_search(&event.position.0).is_err()
-            };
-            let events: Vec<Arc<Decoded>> = block.events.iter().filter(is_due).cloned().collect();
-            wanted += events.len() as u64;
-            self.projection.fold(&events, &mut self.db).await.map_err(|error| refused(name, at, error.into()))?;
-            at = block.last;
-            if self.projection.pending().bytes >= self.pending_bytes || at >= until {
-                self.flush(written, at).await.map_err(|error| refused(name, written, error))?;
-                written = at;
-            }
-        }
-        // A part before this one failed; it has said why.
-        if at < until {
-            return Err(ReplayError::Ended);
-        }
-        Ok(Replayed { name, from: self.from, to: at, wanted, took: started.elapsed() })
-    }
-
-    /// Writes what waits, and moves the checkpoint over all events that made it.
-    async fn flush(&mut self, from: Position, to: Position) -> Result<(), Refused> {
-        let mut transaction = self.db.begin().await?;
-        let name = (self.projection.name(), self.projection.version());
-        if !connection::advance(&mut transaction, name, from, to).await? {
-            return Err(Refused::Halt(Halt::Overtaken));
-        }
-        self.projection.write(&mut transaction).await?;
-        Ok(transaction.commit().await?)
-    }
-}
-
-/// The events from after `at` on could not be taken.
-fn refused(name: &'static str, at: Position, refused: Refused) -> ReplayError {
-    match refused {
-        Refused::Halt(Halt::Retry(reason)) => LogError::Unavailable(reason).into(),
-        Refused::Halt(_) => ReplayError::Overtaken(name),
-        Refused::Data(reason) => ReplayError::Event { position: at.next(), reason },
-    }
 }

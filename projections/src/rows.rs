@@ -32,12 +32,14 @@ struct Slot<R> {
     bytes: usize,
     is_changed: bool,
     is_uncounted: bool,
+    /// The table is known to have no row of this key.
+    is_new: bool,
 }
 
 impl<R: Weighed> Slot<R> {
     fn of(row: Option<R>) -> Self {
-        let bytes = weight(row.as_ref());
-        Self { row, bytes, is_changed: false, is_uncounted: false }
+        let (bytes, is_new) = (weight(row.as_ref()), row.is_none());
+        Self { row, bytes, is_changed: false, is_uncounted: false, is_new }
     }
 }
 
@@ -114,6 +116,7 @@ impl<T: Table> Rows<T> {
             bytes: 0,
             is_changed: false,
             is_uncounted: false,
+            is_new: false,
         });
         if !slot.is_changed {
             slot.is_changed = true;
@@ -156,8 +159,13 @@ impl<T: Table> Rows<T> {
             return Ok(());
         }
         keys.sort_unstable();
-        let rows: Vec<&T::Row> = keys.iter().filter_map(|key| self.young.get(key)?.row.as_ref()).collect();
-        T::save(db, &rows).await?;
+        let (mut new, mut known) = (Vec::new(), Vec::new());
+        for slot in keys.iter().filter_map(|key| self.young.get(key)) {
+            let Some(row) = &slot.row else { continue };
+            if slot.is_new { new.push(row) } else { known.push(row) }
+        }
+        T::add(db, &new).await?;
+        T::save(db, &known).await?;
         if self.young_bytes > self.bytes_max {
             self.forget();
             return Ok(());
@@ -165,6 +173,7 @@ impl<T: Table> Rows<T> {
         for key in keys {
             if let Some(slot) = self.young.get_mut(&key) {
                 slot.is_changed = false;
+                slot.is_new &= slot.row.is_none();
             }
         }
         if self.young_bytes > self.bytes_max / 2 {

@@ -2,7 +2,8 @@
 //! changes them, and nothing of how batches go.
 
 use crate::decoded::Decoded;
-use crate::projection::{ApplyError, Pending, Projection};
+use crate::json::{AsJson, rows_of};
+use crate::projection::{ApplyError, Pending, Projection, TableRows};
 use crate::rows::Rows;
 use crate::table::{Table, Weighed, pending};
 use event_store::RecordedEvent;
@@ -14,6 +15,8 @@ use uuid::Uuid;
 
 /// The bytes of rows that a projection remembers of one table.
 pub(crate) const REMEMBERED_BYTES: usize = 24 << 20;
+/// How much of a view that is only added to waits in a replay: often and little, so that the database is never idle.
+const ADDED_BYTES: usize = 8 << 20;
 
 /// The aggregates whose first event is among these: they can have no row yet.
 pub(crate) fn begun(events: &[Arc<Decoded>]) -> HashSet<Uuid> {
@@ -76,8 +79,16 @@ impl<T: Folded> Projection for FoldedView<T> {
     ) -> BoxFuture<'a, Result<(), ApplyError>> {
         Box::pin(async move {
             self.rows.fetch(db, events.iter().map(|event| event.id), &begun(events)).await?;
-            events.iter().try_for_each(|event| T::fold(self.rows.change(event.id), event))
+            self.fold_known(events)
         })
+    }
+
+    fn fold_known(&mut self, events: &[Arc<Decoded>]) -> Result<(), ApplyError> {
+        events.iter().try_for_each(|event| T::fold(self.rows.change(event.id), event))
+    }
+
+    fn rows(&self) -> Vec<TableRows> {
+        vec![rows_of(T::NAME, self.rows.known())]
     }
 
     fn pending(&self) -> Pending {
@@ -96,7 +107,7 @@ impl<T: Folded> Projection for FoldedView<T> {
 /// A view that is only added to: each event gives rows of its own, which never change.
 pub trait Added: Send + Sync + 'static {
     /// One row.
-    type Row: Weighed + Send + Sync;
+    type Row: Weighed + AsJson + Send + Sync;
 
     /// The projection's name.
     const PROJECTION: &'static str;
@@ -118,11 +129,12 @@ pub trait Added: Send + Sync + 'static {
 /// The projection into such a view. It remembers nothing of the database.
 pub struct AddedView<T: Added> {
     rows: Vec<T::Row>,
+    pending: Pending,
 }
 
 impl<T: Added> Default for AddedView<T> {
     fn default() -> Self {
-        Self { rows: Vec::new() }
+        Self { rows: Vec::new(), pending: Pending::default() }
     }
 }
 
@@ -148,24 +160,38 @@ impl<T: Added> Projection for AddedView<T> {
         events: &'a [Arc<Decoded>],
         _db: &'a mut PgConnection,
     ) -> BoxFuture<'a, Result<(), ApplyError>> {
-        Box::pin(async move {
-            self.rows.extend(events.iter().flat_map(|event| T::rows(event)));
-            Ok(())
-        })
+        Box::pin(async move { self.fold_known(events) })
+    }
+
+    fn fold_known(&mut self, events: &[Arc<Decoded>]) -> Result<(), ApplyError> {
+        let before = self.rows.len();
+        self.rows.extend(events.iter().flat_map(|event| T::rows(event)));
+        self.pending = self.pending + pending(self.rows[before..].iter());
+        Ok(())
+    }
+
+    fn rows(&self) -> Vec<TableRows> {
+        vec![rows_of(T::TABLE, self.rows.iter())]
     }
 
     fn pending(&self) -> Pending {
-        pending(self.rows.iter())
+        self.pending
+    }
+
+    fn flush_bytes(&self) -> Option<usize> {
+        Some(ADDED_BYTES)
     }
 
     fn write<'a>(&'a mut self, db: &'a mut PgConnection) -> BoxFuture<'a, Result<(), sqlx::Error>> {
         Box::pin(async move {
             let rows = std::mem::take(&mut self.rows);
+            self.pending = Pending::default();
             T::save(db, &rows.iter().collect::<Vec<_>>()).await
         })
     }
 
     fn forget(&mut self) {
         self.rows.clear();
+        self.pending = Pending::default();
     }
 }

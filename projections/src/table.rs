@@ -1,5 +1,6 @@
 //! Tables as the projections write them: whole rows by key, one statement for a whole batch.
 
+use crate::json::AsJson;
 use crate::projection::Pending;
 use futures::future::BoxFuture;
 use sqlx::PgConnection;
@@ -14,7 +15,7 @@ pub trait Table: Send + 'static {
     /// What a row is found by.
     type Key: Copy + Eq + Hash + Ord + Send + Sync;
     /// One row.
-    type Row: Weighed + Clone + Send + Sync;
+    type Row: Weighed + AsJson + Clone + Send + Sync;
 
     /// Its name.
     const NAME: &'static str;
@@ -24,6 +25,20 @@ pub trait Table: Send + 'static {
 
     /// Writes rows, each with its own key, over what was there.
     fn save<'a>(db: &'a mut PgConnection, rows: &'a [&'a Self::Row]) -> BoxFuture<'a, Result<(), sqlx::Error>>;
+
+    /// Writes rows with keys of which none is there: a quicker way, where there is one.
+    fn add<'a>(db: &'a mut PgConnection, rows: &'a [&'a Self::Row]) -> BoxFuture<'a, Result<(), sqlx::Error>> {
+        Self::save(db, rows)
+    }
+}
+
+/// The columns of a table, as [`columns`] declares them.
+pub(crate) trait Columns<R> {
+    /// Writes rows, in as few statements as their size allows.
+    fn save<'a>(db: &'a mut PgConnection, rows: &'a [&'a R]) -> BoxFuture<'a, Result<(), sqlx::Error>>;
+
+    /// Writes rows of which none is there.
+    fn add<'a>(db: &'a mut PgConnection, rows: &'a [&'a R]) -> BoxFuture<'a, Result<(), sqlx::Error>>;
 }
 
 /// A row that knows roughly how large it is.
@@ -99,23 +114,85 @@ pub(crate) fn select_list(columns: &[(&str, &str)]) -> String {
     each.collect::<Vec<_>>().join(", ")
 }
 
-/// Declares the columns of a table and how a row fills them: `columns()` and `save()`.
+/// Declares the columns of a table and how a row fills them: `COLUMNS`, and `TheColumns`, which writes rows; `save_rows` is the
+/// right way for the table.
 macro_rules! columns {
     ($table:literal existing $existing:expr; $row:ident: $row_type:ty {
         $($column:ident $kind:literal = $value:expr;)+
     }) => {
         const COLUMNS: &[(&str, &str)] = &[$((stringify!($column), $kind)),+];
 
+        /// Writes rows.
+        struct TheColumns;
+
+        impl TheColumns {
+            async fn insert(db: &mut sqlx::PgConnection, rows: &[&$row_type]) -> Result<(), sqlx::Error> {
+                static SQL: std::sync::LazyLock<String> =
+                    std::sync::LazyLock::new(|| $crate::table::insert_sql($table, &$existing, COLUMNS));
+                for rows in $crate::table::statements(rows) {
+                    let query = sqlx::query(&SQL);
+                    $(let query = query.bind(rows.iter().copied().map(|$row| $value).collect::<Vec<_>>());)+
+                    query.execute(&mut *db).await?;
+                }
+                Ok(())
+            }
+
+            async fn copy(db: &mut sqlx::PgConnection, rows: &[&$row_type]) -> Result<(), sqlx::Error> {
+                static SQL: std::sync::LazyLock<String> =
+                    std::sync::LazyLock::new(|| $crate::copying::copy_sql($table, COLUMNS));
+                for rows in $crate::table::statements(rows) {
+                    let mut copying = $crate::copying::Copying::new(COLUMNS.len());
+                    for $row in rows.iter().copied() {
+                        copying.row();
+                        $(copying.column($kind, $value)?;)+
+                    }
+                    copying.send(db, &SQL).await?;
+                }
+                Ok(())
+            }
+        }
+
+        impl $crate::table::Columns<$row_type> for TheColumns {
+            fn save<'a>(
+                db: &'a mut sqlx::PgConnection,
+                rows: &'a [&'a $row_type],
+            ) -> futures::future::BoxFuture<'a, Result<(), sqlx::Error>> {
+                // Where a row that is there is an error there is none.
+                if matches!($existing, $crate::table::Existing::Fails) {
+                    return <Self as $crate::table::Columns<$row_type>>::add(db, rows);
+                }
+                Box::pin(Self::insert(db, rows))
+            }
+
+            fn add<'a>(
+                db: &'a mut sqlx::PgConnection,
+                rows: &'a [&'a $row_type],
+            ) -> futures::future::BoxFuture<'a, Result<(), sqlx::Error>> {
+                if rows.len() < $crate::copying::COPY_ROWS_MIN {
+                    return Box::pin(Self::insert(db, rows));
+                }
+                Box::pin(Self::copy(db, rows))
+            }
+        }
+
         /// Writes rows, in as few statements as their size allows.
         async fn save_rows(db: &mut sqlx::PgConnection, rows: &[&$row_type]) -> Result<(), sqlx::Error> {
-            static SQL: std::sync::LazyLock<String> =
-                std::sync::LazyLock::new(|| $crate::table::insert_sql($table, &$existing, COLUMNS));
-            for rows in $crate::table::statements(rows) {
-                let query = sqlx::query(&SQL);
-                $(let query = query.bind(rows.iter().copied().map(|$row| $value).collect::<Vec<_>>());)+
-                query.execute(&mut *db).await?;
+            <TheColumns as $crate::table::Columns<$row_type>>::save(db, rows).await
+        }
+
+        impl $crate::json::AsJson for $row_type {
+            fn as_json(&self) -> String {
+                let $row = self;
+                let mut json = String::from("{");
+                $(
+                    json.push_str(concat!("\"", stringify!($column), "\":"));
+                    $crate::json::Cell::push(&$value, &mut json, $kind == "jsonb");
+                    json.push(',');
+                )+
+                json.pop();
+                json.push('}');
+                json
             }
-            Ok(())
         }
     };
 }

@@ -8,12 +8,15 @@ mod pump;
 mod session;
 pub mod status;
 
-use crate::connection;
+use crate::connection::{self, Place};
+use crate::decisions::{self, DecisionsError};
 use crate::decoded::DecodeRing;
 use crate::projection::Projection;
+use crate::rebuild::{self, RebuildError, Recorder};
+use crate::replay::{ReplayError, ReplayOptions};
 use chrono::{DateTime, Utc};
-use domain::Position;
-use event_store::LiveFeed;
+use domain::{Position, TenantId};
+use event_store::{LiveFeed, LogError};
 use session::Session;
 use sqlx::PgPool;
 use status::{ProjectionStatus, Reporter, RunnerState};
@@ -56,6 +59,9 @@ impl Default for RunnerOptions {
     }
 }
 
+/// On whose word a newer version's view is served, where no person said so.
+const PROJECTOR: &str = "system:projector";
+
 /// What ends a session with the database.
 #[derive(Debug)]
 pub(crate) enum Halt {
@@ -69,6 +75,25 @@ pub(crate) enum Halt {
     Overtaken,
     /// An event can not be taken.
     Event { position: Position, reason: String },
+}
+
+impl From<LogError> for Halt {
+    fn from(error: LogError) -> Self {
+        match error {
+            LogError::Damaged { position, reason } => Self::Event { position, reason },
+            LogError::Closed => Self::Closed,
+            LogError::Unavailable(reason) => Self::Retry(reason),
+        }
+    }
+}
+
+impl From<DecisionsError> for Halt {
+    fn from(error: DecisionsError) -> Self {
+        match error {
+            DecisionsError::Log(error) => error.into(),
+            DecisionsError::Database(error) => error.into(),
+        }
+    }
 }
 
 impl From<sqlx::Error> for Halt {
@@ -215,13 +240,14 @@ impl Runner {
     /// One session with the database: connects, becomes the active one, follows the log until something is in the way.
     async fn session(&mut self) -> Result<std::convert::Infallible, Halt> {
         let cancel = self.cancel.clone();
-        let opened = cancel.run_until_cancelled(connection::open(&self.pool)).await.ok_or(Halt::Cancelled)?;
+        let opening = connection::open(&self.pool, Place::Served);
+        let opened = cancel.run_until_cancelled(opening).await.ok_or(Halt::Cancelled)?;
         let mut db = opened?;
-        while !connection::try_lock(&mut db, self.projection.name()).await? {
+        while !connection::try_lock(&mut db, Place::Served, self.projection.name()).await? {
             self.stand_by(&mut db).await?;
         }
-        let position = self.begin(&mut db).await?;
-        let skips = connection::skips(&mut db, self.projection.name(), position).await?;
+        let (position, filling) = self.begin(&mut db).await?;
+        let skips = decisions::skips(self.feed.log().as_ref(), &mut db, self.projection.name(), position).await?;
         let sieve = Sieve::new(self.projection.as_ref(), Arc::clone(&self.ring), position, skips);
         self.reporter.reached(position);
         self.reporter.enter(RunnerState::Running);
@@ -231,26 +257,62 @@ impl Runner {
             options: &self.options,
             reporter: &self.reporter,
             cancel: &self.cancel,
+            filling,
             persisted: position,
             reached: position,
         };
         session.follow(self.feed.subscribe(position), sieve).await
     }
 
-    /// Reads the checkpoint; a view of an older version is emptied and begins anew.
-    async fn begin(&mut self, db: &mut sqlx::PgConnection) -> Result<Position, Halt> {
+    /// Reads the checkpoint. Where the view is of an older version, the newer one is filled first, while the older one serves.
+    async fn begin(&mut self, db: &mut sqlx::PgConnection) -> Result<(Position, i64), Halt> {
         let (name, version) = (self.projection.name(), self.projection.version());
         let checkpoint = connection::checkpoint(db, name, version).await?;
         if checkpoint.version == version {
-            return Ok(checkpoint.position);
+            return Ok((checkpoint.position, checkpoint.filling));
         }
         if checkpoint.version > version {
             let reason = format!("the view is of version {}, this process writes {version}", checkpoint.version);
             return Err(Halt::Retry(reason));
         }
         tracing::info!(projection = name, from = checkpoint.version, to = version, "projections.rebuilding");
+        if checkpoint.position > Position::START && self.can_be_made_anew() {
+            self.fill_beside().await?;
+            let checkpoint = connection::checkpoint(db, name, version).await?;
+            return Ok((checkpoint.position, checkpoint.filling));
+        }
         connection::reset(db, self.projection.as_ref()).await?;
-        Ok(Position::START)
+        Ok((Position::START, checkpoint.filling))
+    }
+
+    /// Whether it is one of this program's projections, which can be had as often as needed.
+    fn can_be_made_anew(&self) -> bool {
+        rebuild::projection_named(self.projection.name()).is_some_and(|one| one.version() == self.projection.version())
+    }
+
+    /// Fills the view beside the older one, which goes on to be read, and exchanges the two when it is full.
+    async fn fill_beside(&mut self) -> Result<(), Halt> {
+        let name = self.projection.name();
+        self.reporter.enter(RunnerState::Rebuilding);
+        let by = Recorder {
+            actor: PROJECTOR.parse().map_err(|error| Halt::Retry(format!("{error}")))?,
+            tenant: TenantId::default(),
+        };
+        let log = self.feed.log();
+        let one = || rebuild::projection_named(name).into_iter().collect::<Vec<_>>();
+        let options = ReplayOptions::default();
+        let work = async {
+            rebuild::fill(&self.pool, log, &one, false, &options).await?;
+            rebuild::exchange(&self.pool, log, &one, Place::Shadow, &by).await
+        };
+        match self.cancel.run_until_cancelled(work).await {
+            None => Err(Halt::Cancelled),
+            Some(Ok(_)) => Ok(()),
+            Some(Err(RebuildError::Replay(ReplayError::Event { position, reason }))) => {
+                Err(Halt::Event { position, reason })
+            }
+            Some(Err(error)) => Err(Halt::Retry(error.to_string())),
+        }
     }
 
     async fn stand_by(&mut self, db: &mut sqlx::PgConnection) -> Result<(), Halt> {
@@ -294,7 +356,13 @@ impl Runner {
             return Ok(false);
         }
         let checkpoint = connection::checkpoint(&mut db, name, self.projection.version()).await?;
-        Ok(checkpoint.failed_position.is_none())
+        if checkpoint.failed_position.is_none() {
+            return Ok(true);
+        }
+        // Passed over by a decision that is on record since.
+        let before = Position(position.0 - 1);
+        let decided = decisions::skips(self.feed.log().as_ref(), &mut db, name, before).await;
+        Ok(decided.map_err(|error| sqlx::Error::Protocol(error.to_string()))?.contains(&position.0))
     }
 
     /// False when told to stop.

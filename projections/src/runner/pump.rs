@@ -66,9 +66,13 @@ impl Sieve {
             let reason = format!("the log goes on at position {} where {expected} was due", event.position);
             return Err(Halt::Event { position: expected, reason });
         }
-        if !self.skips.contains(&event.position.0) && (self.wants)(event) {
-            let decoded = self.ring.decode(event);
-            wanted.push(decoded.map_err(|reason| Halt::Event { position: event.position, reason })?);
+        if !self.skips.contains(&event.position.0) {
+            let halt = |reason| Halt::Event { position: event.position, reason };
+            if event.is_packed() {
+                wanted.extend(Decoded::parts(event, self.wants).map_err(halt)?);
+            } else if (self.wants)(event) {
+                wanted.push(self.ring.decode(event).map_err(halt)?);
+            }
         }
         self.after = event.position;
         Ok(())

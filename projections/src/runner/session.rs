@@ -3,7 +3,7 @@
 use super::pump::{CHUNKS_AHEAD, Chunk, Sieve, pump};
 use super::status::Reporter;
 use super::{Halt, RunnerOptions};
-use crate::connection;
+use crate::connection::{self, Mark};
 use crate::decoded::Decoded;
 use crate::projection::{ApplyError, Projection, is_transient};
 use domain::Position;
@@ -22,6 +22,8 @@ pub struct Session<'a> {
     pub options: &'a RunnerOptions,
     pub reporter: &'a Reporter,
     pub cancel: &'a CancellationToken,
+    /// Which filling of the view it is.
+    pub filling: i64,
     /// Where the checkpoint in the database stands.
     pub persisted: Position,
     /// How far the view has come: ahead of the checkpoint by events that change no row of it.
@@ -103,7 +105,7 @@ impl Session<'_> {
         self.reporter.applying(batch.first_recorded_at);
         let applied = self.write(&batch.wanted, batch.last).await;
         match applied {
-            Err(Refused::Data(reason)) if batch.wanted.len() > 1 => {
+            Err(Refused::Data(reason)) if batch.wanted[0].position < batch.wanted[batch.wanted.len() - 1].position => {
                 tracing::warn!(projection = self.projection.name(), reason, "projections.narrowing: a row is refused");
                 self.apply_one_by_one(&batch).await
             }
@@ -115,13 +117,15 @@ impl Session<'_> {
 
     /// The database refused a row of the batch: which event it was shows when each goes by itself.
     async fn apply_one_by_one(&mut self, batch: &Chunk) -> Result<(), Halt> {
-        for (index, event) in batch.wanted.iter().enumerate() {
+        // The parts of one position are one whole: the checkpoint moves over all of them, or none.
+        let mut wholes = batch.wanted.chunk_by(|one, next| one.position == next.position).peekable();
+        while let Some(whole) = wholes.next() {
             self.projection.forget();
-            let is_last = index + 1 == batch.wanted.len();
-            let to = if is_last { batch.last } else { event.position };
-            match self.write(&batch.wanted[index..=index], to).await {
+            let position = whole[0].position;
+            let to = if wholes.peek().is_none() { batch.last } else { position };
+            match self.write(whole, to).await {
                 Ok(()) => {}
-                Err(Refused::Data(reason)) => return Err(Halt::Event { position: event.position, reason }),
+                Err(Refused::Data(reason)) => return Err(Halt::Event { position, reason }),
                 Err(Refused::Halt(halt)) => return Err(halt),
             }
         }
@@ -129,7 +133,7 @@ impl Session<'_> {
     }
 
     async fn write(&mut self, events: &[Arc<Decoded>], to: Position) -> Result<(), Refused> {
-        write(&mut self.db, self.projection, events, self.persisted, to).await?;
+        write(&mut self.db, self.projection, events, self.filling, (self.persisted, to)).await?;
         self.persisted = to;
         self.reached = to;
         self.reporter.reached(to);
@@ -139,8 +143,9 @@ impl Session<'_> {
     /// Writes down a checkpoint that moved without rows.
     async fn persist(&mut self) -> Result<(), Halt> {
         if self.reached > self.persisted {
-            let name = (self.projection.name(), self.projection.version());
-            if !connection::advance(&mut self.db, name, self.persisted, self.reached).await? {
+            let (name, version) = (self.projection.name(), self.projection.version());
+            let mark = Mark { name, version, filling: self.filling };
+            if !connection::advance(&mut self.db, mark, self.persisted, self.reached).await? {
                 return Err(Halt::Overtaken);
             }
             self.persisted = self.reached;
@@ -177,12 +182,12 @@ pub async fn write(
     db: &mut PgConnection,
     projection: &mut dyn Projection,
     events: &[Arc<Decoded>],
-    from: Position,
-    to: Position,
+    filling: i64,
+    (from, to): (Position, Position),
 ) -> Result<(), Refused> {
     let mut transaction = db.begin().await?;
-    let name = (projection.name(), projection.version());
-    if !connection::advance(&mut transaction, name, from, to).await? {
+    let mark = Mark { name: projection.name(), version: projection.version(), filling };
+    if !connection::advance(&mut transaction, mark, from, to).await? {
         return Err(Refused::Halt(Halt::Overtaken));
     }
     projection.fold(events, &mut transaction).await?;

@@ -16,6 +16,8 @@ pub enum RunnerState {
     Standby,
     /// It follows the log.
     Running,
+    /// It fills the view of its version, while an older one is served.
+    Rebuilding,
     /// The database failed it; it tries again. Why.
     Retrying(String),
     /// It stands still before an event that it can not take, until an operator decides.

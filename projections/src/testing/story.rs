@@ -4,7 +4,7 @@ mod remedies;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::any_event::AnyEvent;
-use domain::any_event::{EMERGENCY_STOP, POLICY, REMEDIATION};
+use domain::any_event::{AUDIT_KEYS, EMERGENCY_STOP, POLICY, PROJECTION_CONTROL, REMEDIATION, SUBJECT};
 use domain::deployment::{Deployment, DeploymentCommand, DeploymentState, MaintenanceWindow};
 use domain::diagnostic_run::{
     CheckKey, CheckResult, DiagnosticRun, Evidence, PlannedCheck, Priority, RunCommand, RunState,
@@ -329,6 +329,11 @@ pub fn recorded(position: i64, version: i64, id: Uuid, event: &AnyEvent, at: Dat
         AnyEvent::Remediation(event) => (REMEDIATION, event.event_type(), serde_json::value::to_raw_value(event)),
         AnyEvent::Policy(event) => (POLICY, event.event_type(), serde_json::value::to_raw_value(event)),
         AnyEvent::EmergencyStop(event) => (EMERGENCY_STOP, event.event_type(), serde_json::value::to_raw_value(event)),
+        AnyEvent::AuditKeys(event) => (AUDIT_KEYS, event.event_type(), serde_json::value::to_raw_value(event)),
+        AnyEvent::Subject(event) => (SUBJECT, event.event_type(), serde_json::value::to_raw_value(event)),
+        AnyEvent::ProjectionControl(event) => {
+            (PROJECTION_CONTROL, event.event_type(), serde_json::value::to_raw_value(event))
+        }
     };
     let actor: Actor = name("teller");
     RecordedEvent {

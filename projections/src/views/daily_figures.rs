@@ -2,9 +2,10 @@
 
 use super::{ROWS_REMEMBERED, begun};
 use crate::decoded::Decoded;
-use crate::projection::{ApplyError, Pending, Projection};
+use crate::json::rows_of;
+use crate::projection::{ApplyError, Pending, Projection, TableRows};
 use crate::rows::Rows;
-use crate::table::{Existing, Weighed, columns};
+use crate::table::{Existing, Table as _, Weighed, columns};
 use chrono::{DateTime, NaiveDate, Utc};
 use domain::any_event::{AnyEvent, DIAGNOSTIC_RUN, FINDING};
 use domain::diagnostic_run::{CheckResult, RunEvent};
@@ -21,6 +22,7 @@ mod finding_row;
 use finding_row::{FindingRow, FindingTable};
 
 const VERSION: i32 = 1;
+const FIGURES: &str = "view_daily_figures";
 
 /// The projection.
 pub struct DailyFigures {
@@ -44,7 +46,7 @@ impl Projection for DailyFigures {
     }
 
     fn tables(&self) -> &'static [&'static str] {
-        &["view_daily_figures", "view_daily_findings"]
+        &[FIGURES, "view_daily_findings"]
     }
 
     fn wants(&self) -> fn(&RecordedEvent) -> bool {
@@ -59,11 +61,20 @@ impl Projection for DailyFigures {
         Box::pin(async move {
             let findings = events.iter().filter(|event| matches!(event.event, AnyEvent::Finding(_)));
             self.findings.fetch(db, findings.map(|event| event.id), &begun(events)).await?;
-            let mut figures = std::mem::take(&mut self.figures);
-            let folded = events.iter().try_for_each(|event| self.fold_one(event, &mut figures));
-            self.figures = figures;
-            folded
+            self.fold_known(events)
         })
+    }
+
+    fn fold_known(&mut self, events: &[Arc<Decoded>]) -> Result<(), ApplyError> {
+        let mut figures = std::mem::take(&mut self.figures);
+        let folded = events.iter().try_for_each(|event| self.fold_one(event, &mut figures));
+        self.figures = figures;
+        folded
+    }
+
+    fn rows(&self) -> Vec<TableRows> {
+        let figures: Vec<(&Key, &Sums)> = self.figures.by_key.iter().collect();
+        vec![rows_of(FIGURES, figures.iter()), rows_of(FindingTable::NAME, self.findings.known())]
     }
 
     fn pending(&self) -> Pending {

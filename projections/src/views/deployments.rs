@@ -2,8 +2,10 @@
 
 use super::{ROWS_REMEMBERED, begun};
 use crate::decoded::Decoded;
-use crate::projection::{ApplyError, Pending, Projection};
+use crate::json::rows_of;
+use crate::projection::{ApplyError, Pending, Projection, TableRows};
 use crate::rows::Rows;
+use crate::table::Table as _;
 use domain::any_event::{AnyEvent, DEPLOYMENT, DIAGNOSTIC_RUN, FINDING};
 use domain::diagnostic_run::RunEvent;
 use domain::finding::FindingEvent;
@@ -62,11 +64,17 @@ impl Projection for Deployments {
             self.findings.fetch(db, findings.map(|event| event.id), &begun).await?;
             let touched: HashSet<Uuid> = events.iter().filter_map(|event| self.deployment_of(event)).collect();
             self.deployments.fetch(db, touched.into_iter(), &begun).await?;
-            for event in events {
-                self.fold_one(event)?;
-            }
-            Ok(())
+            self.fold_known(events)
         })
+    }
+
+    fn fold_known(&mut self, events: &[Arc<Decoded>]) -> Result<(), ApplyError> {
+        events.iter().try_for_each(|event| self.fold_one(event))
+    }
+
+    fn rows(&self) -> Vec<TableRows> {
+        let deployments = rows_of(DeploymentTable::NAME, self.deployments.known());
+        vec![deployments, rows_of(FindingTable::NAME, self.findings.known())]
     }
 
     fn pending(&self) -> Pending {
@@ -117,7 +125,13 @@ impl Deployments {
             ) => Some(fingerprint.deployment.0),
             AnyEvent::Finding(_) => self.findings.get(event.id).map(|finding| finding.deployment_id),
             // What puts a finding right shows in its own views; the deployment's health follows the findings.
-            AnyEvent::Run(_) | AnyEvent::Remediation(_) | AnyEvent::Policy(_) | AnyEvent::EmergencyStop(_) => None,
+            AnyEvent::Run(_)
+            | AnyEvent::Remediation(_)
+            | AnyEvent::Policy(_)
+            | AnyEvent::EmergencyStop(_)
+            | AnyEvent::AuditKeys(_)
+            | AnyEvent::ProjectionControl(_)
+            | AnyEvent::Subject(_) => None,
         }
     }
 
@@ -131,7 +145,12 @@ impl Deployments {
                 Ok(())
             }
             AnyEvent::Finding(finding) => self.fold_finding(finding, event),
-            AnyEvent::Remediation(_) | AnyEvent::Policy(_) | AnyEvent::EmergencyStop(_) => Ok(()),
+            AnyEvent::Remediation(_)
+            | AnyEvent::Policy(_)
+            | AnyEvent::EmergencyStop(_)
+            | AnyEvent::AuditKeys(_)
+            | AnyEvent::ProjectionControl(_)
+            | AnyEvent::Subject(_) => Ok(()),
         }
     }
 

@@ -67,6 +67,10 @@ impl Added for HistoryTable {
     }
 
     fn rows(event: &Decoded) -> Vec<HistoryRow> {
+        // One line for what was recorded once, also where it is read as several events today.
+        if event.part > 0 {
+            return Vec::new();
+        }
         HistoryRow::new(event).into_iter().collect()
     }
 

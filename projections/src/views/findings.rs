@@ -3,7 +3,7 @@
 use crate::decoded::Decoded;
 use crate::projection::ApplyError;
 use crate::single::{Folded, FoldedView};
-use crate::table::{Existing, Loading, Table, Weighed, clean, clean_json, columns, select_list};
+use crate::table::{Columns as _, Existing, Loading, Table, Weighed, clean, clean_json, columns, select_list};
 use chrono::{DateTime, Utc};
 use domain::RunId;
 use domain::any_event::{AnyEvent, FINDING};
@@ -245,6 +245,10 @@ impl Table for FindingTable {
 
     fn save<'a>(db: &'a mut PgConnection, rows: &'a [&'a FindingRow]) -> BoxFuture<'a, Result<(), sqlx::Error>> {
         Box::pin(save_rows(db, rows))
+    }
+
+    fn add<'a>(db: &'a mut PgConnection, rows: &'a [&'a FindingRow]) -> BoxFuture<'a, Result<(), sqlx::Error>> {
+        TheColumns::add(db, rows)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The projections, one a file: its events, its rows, its SQL and its tests.
 
+pub mod causation;
 pub mod check_results;
 pub mod daily_figures;
 pub mod deployments;
@@ -15,6 +16,7 @@ use crate::projection::Projection;
 /// Every projection, alphabetical.
 pub fn all() -> Vec<Box<dyn Projection>> {
     vec![
+        Box::new(causation::Causation::default()),
         Box::new(check_results::CheckResults::default()),
         Box::new(daily_figures::DailyFigures::default()),
         Box::new(deployments::Deployments::default()),

@@ -4,7 +4,8 @@ mod statistic_row;
 
 use super::{ROWS_REMEMBERED, begun};
 use crate::decoded::Decoded;
-use crate::projection::{ApplyError, Pending, Projection};
+use crate::json::rows_of;
+use crate::projection::{ApplyError, Pending, Projection, TableRows};
 use crate::rows::Rows;
 use crate::table::{Existing, Loading, Table, Weighed, clean_json, columns};
 use chrono::{DateTime, Utc};
@@ -63,17 +64,25 @@ impl Projection for Policies {
             self.policies.fetch(db, events.iter().map(|event| event.id), &begun(events)).await?;
             let keys = events.iter().filter_map(|event| Some(statistic_id(event.id, learned(event)?.key)));
             self.statistics.fetch(db, keys, &std::collections::HashSet::new()).await?;
-            for event in events {
-                if let AnyEvent::Policy(told) = &event.event {
-                    PolicyRow::fold(self.policies.change(event.id), told, event);
-                }
-                if let Some(learned) = learned(event) {
-                    let id = statistic_id(event.id, learned.key);
-                    statistic_row::fold(self.statistics.change(id), id, &learned, event);
-                }
-            }
-            Ok(())
+            self.fold_known(events)
         })
+    }
+
+    fn fold_known(&mut self, events: &[Arc<Decoded>]) -> Result<(), ApplyError> {
+        for event in events {
+            if let AnyEvent::Policy(told) = &event.event {
+                PolicyRow::fold(self.policies.change(event.id), told, event);
+            }
+            if let Some(learned) = learned(event) {
+                let id = statistic_id(event.id, learned.key);
+                statistic_row::fold(self.statistics.change(id), id, &learned, event);
+            }
+        }
+        Ok(())
+    }
+
+    fn rows(&self) -> Vec<TableRows> {
+        vec![rows_of(PolicyTable::NAME, self.policies.known()), rows_of(StatisticTable::NAME, self.statistics.known())]
     }
 
     fn pending(&self) -> Pending {

@@ -3,7 +3,7 @@
 use crate::decoded::Decoded;
 use crate::projection::ApplyError;
 use crate::single::{Folded, FoldedView};
-use crate::table::{Existing, Loading, Table, Weighed, clean, columns, select_list};
+use crate::table::{Columns as _, Existing, Loading, Table, Weighed, clean, columns, select_list};
 use chrono::{DateTime, Utc};
 use domain::any_event::{AnyEvent, DIAGNOSTIC_RUN};
 use domain::diagnostic_run::{CheckResult, Priority, RunEvent, Tally};
@@ -199,6 +199,10 @@ impl Table for RunTable {
 
     fn save<'a>(db: &'a mut PgConnection, rows: &'a [&'a RunRow]) -> BoxFuture<'a, Result<(), sqlx::Error>> {
         Box::pin(save_rows(db, rows))
+    }
+
+    fn add<'a>(db: &'a mut PgConnection, rows: &'a [&'a RunRow]) -> BoxFuture<'a, Result<(), sqlx::Error>> {
+        TheColumns::add(db, rows)
     }
 }
 

@@ -3,7 +3,9 @@
 use crate::decoded::Decoded;
 use crate::projection::Projection;
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::any_event::{AnyEvent, DEPLOYMENT, DIAGNOSTIC_RUN, EMERGENCY_STOP, FINDING, POLICY, REMEDIATION};
+use domain::any_event::{
+    AUDIT_KEYS, AnyEvent, DEPLOYMENT, DIAGNOSTIC_RUN, EMERGENCY_STOP, FINDING, POLICY, PROJECTION_CONTROL, REMEDIATION, SUBJECT,
+};
 use domain::diagnostic_run::{CheckKey, CheckResult, Evidence};
 use domain::finding::{Fingerprint, Sighting};
 use domain::{CommandId, DeploymentId, DomainEvent, Metadata, Outcome, Position, RunId, StreamVersion, TenantId};
@@ -38,6 +40,7 @@ pub fn result(check: &str, outcome: Outcome) -> CheckResult {
         observations: vec![],
         omitted: 0,
         metrics: BTreeMap::from([("used_percent".to_owned(), 12.5)]),
+        evidence: None,
         measured_at: at(2),
         duration_ms: 40,
     }
@@ -92,6 +95,11 @@ fn decoded(id: Uuid, event: AnyEvent, position: i64, version: i64) -> Decoded {
         AnyEvent::Remediation(event) => (REMEDIATION, event.event_type(), serde_json::value::to_raw_value(event)),
         AnyEvent::Policy(event) => (POLICY, event.event_type(), serde_json::value::to_raw_value(event)),
         AnyEvent::EmergencyStop(event) => (EMERGENCY_STOP, event.event_type(), serde_json::value::to_raw_value(event)),
+        AnyEvent::AuditKeys(event) => (AUDIT_KEYS, event.event_type(), serde_json::value::to_raw_value(event)),
+        AnyEvent::Subject(event) => (SUBJECT, event.event_type(), serde_json::value::to_raw_value(event)),
+        AnyEvent::ProjectionControl(event) => {
+            (PROJECTION_CONTROL, event.event_type(), serde_json::value::to_raw_value(event))
+        }
     };
     let actor = "test".parse().unwrap();
     let recorded = RecordedEvent {
@@ -105,7 +113,7 @@ fn decoded(id: Uuid, event: AnyEvent, position: i64, version: i64) -> Decoded {
         metadata: Metadata::new(actor, TenantId::default(), CommandId(Uuid::nil())),
         recorded_at: at(position),
     };
-    Decoded { recorded: Arc::new(recorded), id, event }
+    Decoded { recorded: Arc::new(recorded), id, event, part: 0 }
 }
 
 /// A database in which a view is told events, as often as wanted.

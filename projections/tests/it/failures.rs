@@ -1,14 +1,15 @@
 //! What a projection can not take stops it, and only it, until somebody has decided.
 
 use crate::support::{Running, assert_same, quick, replayed, story, until, until_failed};
-use domain::Position;
-use event_store::{LiveFeed, RecordedEvent};
+use domain::projection_control::{ProjectionControl, ProjectionControlEvent};
+use domain::{AnyEvent, Position};
+use event_store::{EventLog, LiveFeed, RecordedEvent};
 use futures::future::BoxFuture;
 use private_servers::testing::TestDatabase;
-use projections::testing::{MemoryLog, dump};
+use projections::testing::{MemoryLog, dump, recorded};
 use projections::{
-    ApplyError, Decoded, OperatorError, Pending, Projection, ReplayError, ReplayOptions, Runner, RunnerState, replay,
-    retry, skip,
+    ApplyError, Decoded, Pending, Projection, ReplayError, ReplayOptions, Runner, RunnerState, TableRows,
+    replay, retry,
 };
 use serde_json::value::RawValue;
 use sqlx::{PgConnection, PgPool};
@@ -89,26 +90,37 @@ async fn only_an_operator_skips_and_it_stays_on_record() {
     let running = Running::start(&pool, &log, &quick());
     until_failed(running.one("findings")).await;
     wait_recorded(&pool, "findings").await;
-    let wrong_place = skip(&pool, "findings", poison.0 + 1, "broken", "ann").await;
-    assert!(matches!(wrong_place, Err(OperatorError::NotFailedThere { .. })));
-    assert!(matches!(skip(&pool, "findings", poison.0, " ", "ann").await, Err(OperatorError::NoReason)));
-    for name in ["daily_figures", "deployments", "finding_history", "findings"] {
+    let names = ["causation", "daily_figures", "deployments", "finding_history", "findings"];
+    for (nth, name) in names.into_iter().enumerate() {
         assert_eq!(wait_recorded(&pool, name).await.0, poison.0);
-        skip(&pool, name, poison.0, "written by a broken build", "ann").await.unwrap();
+        // Nobody is let pass by a decision about another event.
+        log.push([decision(401 + 2 * nth as i64, 1, name, poison.next())]);
+        log.push([decision(402 + 2 * nth as i64, 2, name, poison)]);
     }
-    running.reached(400).await;
+    running.reached(410).await;
     running.stop().await;
-    let (actor, reason): (String, String) =
-        sqlx::query_as("SELECT actor, reason FROM projection_skips WHERE name = 'findings' AND position = $1")
-            .bind(poison.0)
-            .fetch_one(&pool)
-            .await
-            .unwrap();
-    assert_eq!((actor.as_str(), reason.as_str()), ("ann", "written by a broken build"));
-    // The next rebuild passes over the same event by the same decision.
-    let running = Running::start(&pool, &log, &quick());
-    running.reached(400).await;
-    running.stop().await;
+    let live = dump(&pool).await.unwrap();
+    assert_eq!(failure(&pool, "findings").await, (None, None));
+    // A replay passes over the same event by the same decision, and without it there is none.
+    replay(&pool, Arc::clone(&log) as Arc<dyn EventLog>, projections::all(), &ReplayOptions::default()).await.unwrap();
+    assert_same(&dump(&pool).await.unwrap(), &live);
+    let undecided = MemoryLog::new();
+    undecided.push(events);
+    let stopped = replay(&pool, undecided, projections::all(), &ReplayOptions::default()).await;
+    assert!(matches!(stopped, Err(ReplayError::Event { position, .. }) if position == poison), "{stopped:?}");
+}
+
+/// An operator's decision as the log has it.
+fn decision(at: i64, version: i64, projection: &str, position: Position) -> RecordedEvent {
+    let event = AnyEvent::ProjectionControl(ProjectionControlEvent::PoisonEventSkipped {
+        projection: projection.to_owned(),
+        position,
+        failure: "does not decode".to_owned(),
+        reason: "written by a broken build".to_owned(),
+        by: "ann".parse().unwrap(),
+        at: chrono::DateTime::UNIX_EPOCH,
+    });
+    recorded(at, version, ProjectionControl::of(projection), &event, chrono::DateTime::UNIX_EPOCH)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -232,6 +244,12 @@ impl Projection for Panics {
         _db: &'a mut PgConnection,
     ) -> BoxFuture<'a, Result<(), ApplyError>> {
         Box::pin(async { panic!("a defect, for the test") })
+    }
+    fn fold_known(&mut self, _events: &[Arc<Decoded>]) -> Result<(), ApplyError> {
+        panic!("a defect, for the test")
+    }
+    fn rows(&self) -> Vec<TableRows> {
+        Vec::new()
     }
     fn pending(&self) -> Pending {
         Pending::default()

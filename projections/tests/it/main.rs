@@ -4,5 +4,7 @@
 
 mod failures;
 mod once;
+mod past;
+mod rebuild;
 mod several;
 mod support;

@@ -1,7 +1,7 @@
 //! `view_daily_findings`: what is remembered of findings, for the events that do not repeat it.
 
 use super::VERSION;
-use crate::table::{Existing, Loading, Table, Weighed, columns, select_list};
+use crate::table::{Columns as _, Existing, Loading, Table, Weighed, columns, select_list};
 use chrono::{DateTime, Utc};
 use domain::finding::Sighting;
 use futures::future::BoxFuture;
@@ -70,5 +70,9 @@ impl Table for FindingTable {
 
     fn save<'a>(db: &'a mut PgConnection, rows: &'a [&'a FindingRow]) -> BoxFuture<'a, Result<(), sqlx::Error>> {
         Box::pin(save_rows(db, rows))
+    }
+
+    fn add<'a>(db: &'a mut PgConnection, rows: &'a [&'a FindingRow]) -> BoxFuture<'a, Result<(), sqlx::Error>> {
+        TheColumns::add(db, rows)
     }
 }

@@ -3,7 +3,7 @@
 use super::VERSION;
 use crate::decoded::Decoded;
 use crate::projection::ApplyError;
-use crate::table::{Existing, Loading, Table, Weighed, columns, select_list};
+use crate::table::{Columns as _, Existing, Loading, Table, Weighed, columns, select_list};
 use chrono::{DateTime, Utc};
 use domain::Outcome;
 use domain::finding::FindingEvent;
@@ -130,5 +130,9 @@ impl Table for FindingTable {
 
     fn save<'a>(db: &'a mut PgConnection, rows: &'a [&'a FindingRow]) -> BoxFuture<'a, Result<(), sqlx::Error>> {
         Box::pin(save_rows(db, rows))
+    }
+
+    fn add<'a>(db: &'a mut PgConnection, rows: &'a [&'a FindingRow]) -> BoxFuture<'a, Result<(), sqlx::Error>> {
+        TheColumns::add(db, rows)
     }
 }
