@@ -40,6 +40,8 @@ pub async fn migrate(url: &str) -> Result<usize, MigrationError> {
         .map_err(MigrationError::Database)?;
     let before = applied(&mut connection).await?;
     MIGRATOR.run(&mut connection).await.map_err(MigrationError::Migration)?;
+    // Tables that this run made have their grants settled, whoever made them.
+    connection.execute("SELECT cmdiag.settle_grants()").await.map_err(MigrationError::Database)?;
     let after = applied(&mut connection).await?;
     connection.close().await.map_err(MigrationError::Database)?;
     Ok(after - before)
