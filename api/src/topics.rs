@@ -104,8 +104,8 @@ impl Dispatcher {
     async fn run(mut self) -> Result<(), LogError> {
         let mut feed = self.feed.subscribe(self.head().await?);
         loop {
-            for recorded in feed.next().await?.iter() {
-                self.dispatch(recorded).await;
+            for recorded in feed.next().await?.iter().flat_map(RecordedEvent::shared_parts) {
+                self.dispatch(&recorded).await;
             }
         }
     }
@@ -142,7 +142,10 @@ impl Dispatcher {
             | AnyEvent::Run(_)
             | AnyEvent::Remediation(_)
             | AnyEvent::Policy(_)
-            | AnyEvent::EmergencyStop(_) => None,
+            | AnyEvent::EmergencyStop(_)
+            | AnyEvent::AuditKeys(_)
+            | AnyEvent::ProjectionControl(_)
+            | AnyEvent::Subject(_) => None,
         };
         // Nobody left to hear it is no error.
         let _ = self.topics.notices.send(Arc::new(Notice { recorded: Arc::clone(recorded), event, finding }));

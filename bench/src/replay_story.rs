@@ -165,6 +165,9 @@ impl Story {
             AnyEvent::Remediation(event) => ("Remediation", event.name(), serde_json::to_string(event)?),
             AnyEvent::Policy(event) => ("Policy", event.name(), serde_json::to_string(event)?),
             AnyEvent::EmergencyStop(event) => ("EmergencyStop", event.name(), serde_json::to_string(event)?),
+            AnyEvent::AuditKeys(event) => ("AuditKeys", event.name(), serde_json::to_string(event)?),
+            AnyEvent::Subject(event) => ("Subject", event.name(), serde_json::to_string(event)?),
+            AnyEvent::ProjectionControl(event) => ("ProjectionControl", event.name(), serde_json::to_string(event)?),
         };
         self.position += 1;
         let version = self.versions.entry(id).or_default();

@@ -109,7 +109,7 @@ async fn follow(
     let stream = StreamId::new(domain::any_event::DIAGNOSTIC_RUN, &run.to_string());
     let mut events = platform.feed.subscribe_stream(stream, StreamVersion(0));
     loop {
-        for event in &*events.next().await.context("follow the run")? {
+        for event in events.next().await.context("follow the run")?.iter().flat_map(|event| event.parts()) {
             let AnyEvent::Run(what) = event.decode()? else { continue };
             let ended = |how, outcome, tally, reason, at: chrono::DateTime<Utc>| Ended {
                 run,

@@ -23,7 +23,7 @@ pub async fn run(platform: &Platform, format: Format, stream: &str, after: i64, 
         }
         events
     };
-    let rows: Vec<Value> = events.iter().map(document).collect();
+    let rows: Vec<Value> = events.iter().flat_map(RecordedEvent::parts).map(|event| document(&event)).collect();
     output::list(format, &["position", "recorded", "stream", "version", "event", "actor", "data"], &rows, |row| {
         let text = |key: &str| row[key].as_str().map_or_else(|| row[key].to_string(), str::to_owned);
         let data: String = row["data"].to_string().chars().take(160).collect();

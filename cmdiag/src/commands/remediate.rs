@@ -109,7 +109,7 @@ async fn follow(
                 bail!("interrupted; the remediation goes on without you: cmdiag remediations show {id}")
             }
         };
-        for recorded in &*batch {
+        for recorded in batch.iter().flat_map(|recorded| recorded.parts()) {
             let AnyEvent::Remediation(event) = recorded.decode()? else { continue };
             Remediation::evolve(&mut state, &event);
             if recorded.version > seen {

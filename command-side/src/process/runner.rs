@@ -208,7 +208,9 @@ impl<P: Process> Runner<P> {
     async fn answer(&mut self, batch: &[Arc<RecordedEvent>], stop: &CancellationToken) -> Result<(), ProcessError> {
         let mut work = Vec::new();
         for event in batch {
-            work.extend(self.process.react(event)?);
+            for part in event.parts() {
+                work.extend(self.process.react(&part)?);
+            }
             if work.len() >= CHUNK {
                 self.perform(std::mem::take(&mut work), stop).await?;
                 self.position = event.position;

@@ -207,8 +207,9 @@ struct Intake {
 impl Intake {
     fn of(events: &[Arc<RecordedEvent>], after: Position) -> Self {
         let mut intake = Self::default();
-        for event in events.iter().filter(|event| event.position > after && concerns_queue(event)) {
-            intake.take(event);
+        let new = events.iter().filter(|event| event.position > after);
+        for event in new.flat_map(|event| event.parts()).filter(|event| concerns_queue(event)) {
+            intake.take(&event);
         }
         let ended: HashSet<RunId> = intake.ended.iter().copied().collect();
         intake.requested.retain(|run| !ended.contains(&run.run));

@@ -213,7 +213,7 @@ impl FeedSubscription {
 }
 
 #[cfg(test)]
-mod testing {
+pub(crate) mod testing {
     use crate::log::{RecordedEvent, StreamId};
     use domain::{Actor, CommandId, Metadata, Position, StreamVersion, TenantId};
     use serde_json::value::RawValue;

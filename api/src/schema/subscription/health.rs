@@ -312,6 +312,12 @@ fn touched_by(notice: &Notice) -> Option<DeploymentId> {
             | RunEvent::RunTimedOut { deployment, .. }
             | RunEvent::RunFailed { deployment, .. },
         ) => Some(*deployment),
-        AnyEvent::Run(_) | AnyEvent::Remediation(_) | AnyEvent::Policy(_) | AnyEvent::EmergencyStop(_) => None,
+        AnyEvent::Run(_)
+        | AnyEvent::Remediation(_)
+        | AnyEvent::Policy(_)
+        | AnyEvent::EmergencyStop(_)
+            | AnyEvent::AuditKeys(_)
+        | AnyEvent::ProjectionControl(_)
+            | AnyEvent::Subject(_) => None,
     }
 }

@@ -117,7 +117,7 @@ impl Follower {
                 return Some(Err(log_error(&error)));
             }
         };
-        for recorded in events {
+        for recorded in events.iter().flat_map(event_store::RecordedEvent::shared_parts) {
             match recorded.decode() {
                 Ok(AnyEvent::Run(event)) => self.fold.apply(&recorded, &event),
                 Ok(_) => {}
