@@ -62,7 +62,7 @@ pub(crate) struct HostRequest {
 pub(crate) enum HostAnswer {
     Captured(Value),
     Applied(Outputs),
-    Verified { not_done: Option<String> },
+    Verified(Verified),
     Undone,
     Failed { kind: String, message: String },
 }
@@ -106,10 +106,7 @@ pub(crate) async fn perform(request: &HostRequest) -> Result<HostAnswer, ActionE
     Ok(match phase {
         PhaseName::Capture => HostAnswer::Captured(action.capture(arguments, target).await?),
         PhaseName::Apply => HostAnswer::Applied(action.apply(arguments, target, before).await?),
-        PhaseName::Verify => match action.verify(arguments, target, before).await? {
-            Verified::Done => HostAnswer::Verified { not_done: None },
-            Verified::NotDone(why) => HostAnswer::Verified { not_done: Some(why) },
-        },
+        PhaseName::Verify => HostAnswer::Verified(action.verify(arguments, target, before).await?),
         PhaseName::Undo => {
             action.undo(arguments, target, before).await?;
             HostAnswer::Undone

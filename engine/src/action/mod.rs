@@ -43,17 +43,21 @@ pub use target::{ActionTarget, setting_of};
 
 use domain::remediation::{BlastRadius, Change, Outputs};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde::de::DeserializeOwned;
 use std::future::Future;
 
 /// What an action says of whether it is done.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Verified {
     /// It is.
     Done,
     /// It is not, and why one can tell.
     NotDone(String),
+    /// It leaves nothing by which one could tell, and why doing it again does no harm. Whoever has just done it takes
+    /// it for done; whoever takes over does it again.
+    NoTrace(String),
 }
 
 /// One action: one subject, one file.

@@ -104,8 +104,7 @@ impl Phases {
         stop: &CancellationToken,
     ) -> Result<Verified, ActionError> {
         match self.run(sender, task, PhaseName::Verify, before.clone(), stop).await? {
-            HostAnswer::Verified { not_done: None } => Ok(Verified::Done),
-            HostAnswer::Verified { not_done: Some(why) } => Ok(Verified::NotDone(why)),
+            HostAnswer::Verified(verified) => Ok(verified),
             other => Err(unexpected(&other)),
         }
     }

@@ -4,7 +4,6 @@ use crate::check::Check;
 use crate::evidence::EvidenceStore;
 use crate::judge::{Effective, Subject, row_about};
 use crate::probe::{Measurement, Row};
-use chrono::{DateTime, Utc};
 use domain::deployment::Component;
 use domain::diagnostic_run::Evidence;
 use domain::finding::{FindingEvent, Sighting};
@@ -80,10 +79,11 @@ pub(super) async fn row(
         rows: whole.rows,
         facts: whole.facts,
         truncated: false,
-        taken_at: whole.taken_at,
+        taken_at: sighting.measured_at,
         duration: Duration::ZERO,
     };
-    let subject = Subject { component: component.name.as_str(), settings: &component.settings, now: whole.taken_at };
+    let now = sighting.measured_at;
+    let subject = Subject { component: component.name.as_str(), settings: &component.settings, now };
     let limits = Effective::own(check);
     match row_about(check, subject, &measurement, &limits, resource) {
         Some(row) => Ok(Some(row.clone())),
@@ -92,13 +92,12 @@ pub(super) async fn row(
     }
 }
 
-/// A measurement as the evidence store has it.
+/// A measurement as the evidence store has it, whatever else is beside it.
 #[derive(serde::Deserialize)]
 struct Whole {
     rows: Vec<Row>,
     #[serde(default)]
     facts: Map<String, Value>,
-    taken_at: DateTime<Utc>,
 }
 
 fn is_cut(value: &Value) -> bool {

@@ -190,7 +190,8 @@ impl Doing {
             // What it gave is lost with whoever did it; doing it again gives it, and changes nothing.
             Verified::Done if self.needs_outputs => Ok(Some((self.change(&task, &before).await?, true))),
             Verified::Done => Ok(Some((Outputs::new(), true))),
-            Verified::NotDone(_) => Ok(Some((self.change(&task, &before).await?, false))),
+            // Where nothing tells whether it was done, it is done (again): it would be a guess that it was.
+            Verified::NotDone(_) | Verified::NoTrace(_) => Ok(Some((self.change(&task, &before).await?, false))),
         }
     }
 
@@ -202,7 +203,7 @@ impl Doing {
         let phases = &self.shared.phases;
         let outputs = phases.apply(&self.sender, task, before, &self.token).await?;
         match phases.verify(&self.sender, task, before, &self.token).await? {
-            Verified::Done => Ok(outputs),
+            Verified::Done | Verified::NoTrace(_) => Ok(outputs),
             Verified::NotDone(why) => {
                 Err(ActionError { kind: ActionErrorKind::Target, message: format!("it is not done: {why}") }.into())
             }

@@ -14,6 +14,7 @@ mod queue;
 mod queue_targets;
 mod remediation;
 mod remediation_guards;
+mod sagas;
 mod support;
 mod worker;
 mod worker_faults;

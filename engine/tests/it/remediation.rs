@@ -5,7 +5,7 @@ use command_side::{ProcessManagers, ProcessManagersOptions};
 use engine::action::HostProgram;
 use engine::action::host::PhaseName;
 use engine::pack::Packs;
-use engine::remediation::testing::{FailAt, FreezeAt, Kit, KitParts, Saga, SaysWell, packs_for_action};
+use engine::remediation::testing::{FailAt, Kit, KitParts, Saga, SaysWell, packs_for_action};
 use engine::remediation::{Hooks, Point, Verdict};
 
 use domain::deployment::{Component, ComponentKind};
@@ -57,7 +57,7 @@ impl Bench {
         let parts = KitParts {
             pool: database.pool_of(8).await,
             components: vec![desk(folder.path())],
-            packs,
+            packs: Arc::new(packs),
             checks: Arc::new(SaysWell),
             host: host(),
         };
@@ -245,7 +245,7 @@ async fn a_failing_undo_leaves_it_stuck_with_its_reason() {
     let bench = Bench::demo().await;
     std::fs::write(bench.file("light"), "red").unwrap();
     let problem = bench.problem().await;
-    let fault = FailAt { step: step("write"), phase: PhaseName::Undo, done: false };
+    let fault = FailAt::new(step("write"), PhaseName::Undo, false);
     let remediator = bench.kit.remediator(Some(Arc::new(fault)));
     let id = bench.kit.request(&problem, None, false).await;
     bench.kit.let_run(id).await;
@@ -312,8 +312,7 @@ async fn stopping_in_order_gives_back_what_is_in_hand() {
     let bench = Bench::demo().await;
     std::fs::write(bench.file("light"), "red").unwrap();
     let problem = bench.problem().await;
-    let freeze = Arc::new(FreezeAt::new(usize::MAX));
-    let remediator = bench.kit.remediator(Some(freeze));
+    let remediator = bench.kit.remediator(None);
     let id = bench.kit.request(&problem, None, false).await;
     bench.kit.until(id, |state| state.phase == RemediationPhase::Executable).await;
     remediator.stop().await;

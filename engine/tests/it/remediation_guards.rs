@@ -54,7 +54,7 @@ impl Desk {
         let parts = KitParts {
             pool: database.pool_of(8).await,
             components: vec![desk(folder.path())],
-            packs: packs_for_action(ComponentKind::Host, "demo.set-value", &arguments),
+            packs: Arc::new(packs_for_action(ComponentKind::Host, "demo.set-value", &arguments)),
             checks: Arc::new(SaysWell),
             host: HostProgram::InProcess,
         };

@@ -63,7 +63,7 @@ impl Act for Noop {
         _target: &ActionTarget,
         _before: &State,
     ) -> Result<Verified, ActionError> {
-        Ok(Verified::Done)
+        Ok(Verified::NoTrace("it does nothing".to_owned()))
     }
 
     async fn undo(_parameters: &Parameters, _target: &ActionTarget, _before: &State) -> Result<(), ActionError> {

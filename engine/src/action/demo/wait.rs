@@ -71,7 +71,7 @@ impl Act for Wait {
         _target: &ActionTarget,
         _before: &State,
     ) -> Result<Verified, ActionError> {
-        Ok(Verified::Done)
+        Ok(Verified::NoTrace("it only waits, and may wait again".to_owned()))
     }
 
     async fn undo(_parameters: &Parameters, _target: &ActionTarget, _before: &State) -> Result<(), ActionError> {

@@ -6,6 +6,7 @@
 //! that putting it back is a rename; see [`aside`].
 
 pub(crate) mod aside;
+pub(crate) mod clearing;
 mod content;
 mod moving;
 mod old_files;

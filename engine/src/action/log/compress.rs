@@ -3,26 +3,30 @@
 //! A compressed file counts only once it has been decompressed again to the very same content. Audit logs are never
 //! touched: they are evidence.
 
-use crate::action::file::{
-    Content, Facts, OldFile, Relative, Root, Stop, Wanted, aside, blocking, compress, days_back, decompressed_hash,
-    old_files, relocate, sacred,
-};
-use crate::action::{
-    Act, ActionError, ActionSpec, ActionTarget, Isolation, OutputKind, OutputSpec, UndoSpec, Verified,
-};
-use domain::deployment::ComponentKind;
+use crate::action::file::clearing::{self, Asked, Clearing, Place, State};
+use crate::action::file::{Content, OldFile, Relative, Root, aside, compress, decompressed_hash, relocate};
+use crate::action::{Act, ActionError, ActionSpec, ActionTarget, Isolation, UndoSpec, Verified};
 use domain::remediation::{BlastRadius, Change, Outputs};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::json;
-use std::path::Path;
 use std::time::Duration;
-
-const FILES_MAX: u32 = 1_000;
-const DAYS_MAX: u32 = 3_650;
 
 /// See the module.
 pub struct Compress;
+
+static CLEARING: Clearing = Clearing {
+    from: "logs",
+    to: "archive_path",
+    files: "log file",
+    files_max: 1_000,
+    done: "compressed and archived",
+    // One that has a compressed file beside it was somebody else's to see to.
+    is_wanted: |root, file| Ok(is_log(file.name()) && root.look(&packed(file)?)?.is_none()),
+    take: pack,
+    is_taken: is_packed,
+    put_back: unpack,
+};
 
 /// What it is told.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -49,12 +53,6 @@ fn files() -> u32 {
     200
 }
 
-/// What it reads before.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct State {
-    files: Vec<OldFile>,
-}
-
 impl Act for Compress {
     type Parameters = Parameters;
     type State = State;
@@ -63,16 +61,8 @@ impl Act for Compress {
         name: "log.compress",
         version: 1,
         title: "Compress old log files, and move the originals to an archive",
-        components: &[
-            ComponentKind::WorkgroupServer,
-            ComponentKind::EventProcessor,
-            ComponentKind::WebTier,
-            ComponentKind::Host,
-        ],
-        outputs: &[
-            OutputSpec { name: "files", kind: OutputKind::Integer },
-            OutputSpec { name: "archive", kind: OutputKind::Text },
-        ],
+        components: clearing::COMPONENTS,
+        outputs: clearing::OUTPUTS,
         undo: UndoSpec::FromBeforeImage,
         always_approve: false,
         isolation: Isolation::Process,
@@ -81,34 +71,7 @@ impl Act for Compress {
 
     async fn capture(parameters: &Parameters, target: &ActionTarget) -> Result<State, ActionError> {
         let Parameters { older_than_days, max_files, other_volume } = *parameters;
-        if !(1..=DAYS_MAX).contains(&older_than_days) || !(1..=FILES_MAX).contains(&max_files) {
-            return Err(ActionError::configuration("older_than_days is 1 to 3650, max_files 1 to 1000"));
-        }
-        let (folders, sacred) = (Folders::of(target)?, sacred(target));
-        let before = days_back(target.now, older_than_days)?;
-        blocking(target, move |stop| {
-            let (logs, archive) = folders.open(stop)?;
-            if archive.path().starts_with(logs.path()) {
-                return Err(ActionError::configuration("archive_path lies in the folder of the logs"));
-            }
-            if other_volume && archive.device() == logs.device() {
-                return Err(ActionError::precondition("archive_path lies on the same volume: no room would be gained"));
-            }
-            let is_wanted = |root: &Root, file: &Relative, _: &Facts| -> Result<bool, ActionError> {
-                // One that has a compressed file beside it was somebody else's to see to.
-                Ok(is_log(file.name()) && root.look(&packed(file)?)?.is_none())
-            };
-            let files_max = max_files as usize;
-            let wanted = Wanted { before, files_max, which: &is_wanted, sacred: &sacred };
-            let files = old_files(&logs, &wanted)?;
-            if files.is_empty() {
-                return Err(ActionError::precondition(format!(
-                    "there is no log file that was last written to before {before}: nothing is to be gained here"
-                )));
-            }
-            Ok(State { files })
-        })
-        .await
+        CLEARING.capture(Asked { older_than_days, max_files, other_volume }, target).await
     }
 
     fn preview(_: &Parameters, before: &State) -> Vec<Change> {
@@ -122,73 +85,19 @@ impl Act for Compress {
     }
 
     fn blast(_: &Parameters, before: &State) -> BlastRadius {
-        let bytes = before.files.iter().map(|file| file.content.bytes).sum();
-        BlastRadius { deployments: 1, bytes, ..BlastRadius::default() }
+        before.blast()
     }
 
     async fn apply(_: &Parameters, target: &ActionTarget, before: &State) -> Result<Outputs, ActionError> {
-        let (folders, key, before) = (Folders::of(target)?, target.idempotency_key.clone(), before.clone());
-        blocking(target, move |stop| {
-            let (logs, archive) = folders.open(stop)?;
-            for file in &before.files {
-                pack(&logs, &archive, &key, file)?;
-            }
-            aside::tidy(&logs, &key)?;
-            let place = Relative::parse(&aside::name_of(&key)).map_err(ActionError::internal)?;
-            Ok(Outputs::from([
-                ("files".to_owned(), json!(before.files.len())),
-                ("archive".to_owned(), json!(archive.full(&place))),
-            ]))
-        })
-        .await
+        CLEARING.apply(target, before).await
     }
 
     async fn verify(_: &Parameters, target: &ActionTarget, before: &State) -> Result<Verified, ActionError> {
-        let (folders, key, before) = (Folders::of(target)?, target.idempotency_key.clone(), before.clone());
-        blocking(target, move |stop| {
-            let (logs, archive) = folders.open(stop)?;
-            for OldFile { file, content, .. } in &before.files {
-                let (packed, kept) = (packed(file)?, archived(&key, file));
-                let is_packed = logs.file(&packed)?.is_some() && decompressed_hash(&logs, &packed)? == *content;
-                if !is_packed || logs.look(file)?.is_some() || archive.file(&kept)?.is_none() {
-                    return Ok(Verified::NotDone(format!("{file} is not compressed and archived")));
-                }
-            }
-            Ok(Verified::Done)
-        })
-        .await
+        CLEARING.verify(target, before).await
     }
 
     async fn undo(_: &Parameters, target: &ActionTarget, before: &State) -> Result<(), ActionError> {
-        let (folders, key, before) = (Folders::of(target)?, target.idempotency_key.clone(), before.clone());
-        blocking(target, move |stop| {
-            let (logs, archive) = folders.open(stop)?;
-            for file in &before.files {
-                unpack(&logs, &archive, &key, file)?;
-            }
-            aside::remove_empty_folders(
-                &archive,
-                &Relative::parse(&aside::name_of(&key)).map_err(ActionError::internal)?,
-            )?;
-            aside::tidy(&logs, &key)
-        })
-        .await
-    }
-}
-
-struct Folders {
-    logs: String,
-    archive: String,
-}
-
-impl Folders {
-    fn of(target: &ActionTarget) -> Result<Self, ActionError> {
-        Ok(Self { logs: target.setting("logs")?.to_owned(), archive: target.setting("archive_path")?.to_owned() })
-    }
-
-    fn open(&self, stop: &Stop) -> Result<(Root, Root), ActionError> {
-        let logs = Root::open("setting logs", Path::new(&self.logs), stop)?;
-        Ok((logs, Root::open("setting archive_path", Path::new(&self.archive), stop)?))
+        CLEARING.undo(target, before).await
     }
 }
 
@@ -204,11 +113,8 @@ fn packed(file: &Relative) -> Result<Relative, ActionError> {
     Relative::parse(&format!("{file}.zst")).map_err(ActionError::precondition)
 }
 
-fn archived(key: &str, file: &Relative) -> Relative {
-    file.below(&aside::name_of(key))
-}
-
-fn pack(logs: &Root, archive: &Root, key: &str, old: &OldFile) -> Result<(), ActionError> {
+fn pack(place: &Place, old: &OldFile) -> Result<(), ActionError> {
+    let Place { from: logs, to: archive, key } = place;
     let OldFile { file, content, .. } = old;
     let packed = packed(file)?;
     if logs.file(&packed)?.is_none() {
@@ -224,7 +130,15 @@ fn pack(logs: &Root, archive: &Root, key: &str, old: &OldFile) -> Result<(), Act
     } else {
         must_hold(logs, &packed, content)?;
     }
-    relocate((logs, file), (archive, &archived(key, file)), key, content)
+    relocate((logs, file), (archive, &place.of(file)), key, content)
+}
+
+fn is_packed(place: &Place, old: &OldFile) -> Result<bool, ActionError> {
+    let Place { from: logs, to: archive, .. } = place;
+    let OldFile { file, content, .. } = old;
+    let packed = packed(file)?;
+    let is_packed = logs.file(&packed)?.is_some() && decompressed_hash(logs, &packed)? == *content;
+    Ok(is_packed && logs.look(file)?.is_none() && archive.file(&place.of(file))?.is_some())
 }
 
 fn must_hold(logs: &Root, packed: &Relative, content: &Content) -> Result<(), ActionError> {
@@ -234,12 +148,12 @@ fn must_hold(logs: &Root, packed: &Relative, content: &Content) -> Result<(), Ac
     Err(ActionError::target(format!("{} does not decompress to the original", logs.full(packed))))
 }
 
-fn unpack(logs: &Root, archive: &Root, key: &str, old: &OldFile) -> Result<(), ActionError> {
+fn unpack(place: &Place, old: &OldFile) -> Result<(), ActionError> {
+    let Place { from: logs, to: archive, key } = place;
     let OldFile { file, content, .. } = old;
-    let (packed, kept) = (packed(file)?, archived(key, file));
+    let (packed, kept) = (packed(file)?, place.of(file));
     logs.remove_own(&aside::new(key, &packed))?;
     archive.remove_own(&aside::new(key, &kept))?;
-    aside::tidy(archive, key)?;
     if archive.file(&kept)?.is_some() {
         relocate((archive, &kept), (logs, file), key, content)?;
     }
@@ -259,9 +173,10 @@ mod tests {
     use super::*;
     use crate::action::file::testing::{Proof, arguments, component, put_old, target};
     use crate::action::{Action as _, ActionErrorKind, Erased};
-    use domain::deployment::Component;
+    use domain::deployment::{Component, ComponentKind};
     use serde_json::Value;
     use std::os::unix::fs::symlink;
+    use std::path::Path;
 
     const ACTION: &Erased<Compress> = &Erased::new();
 

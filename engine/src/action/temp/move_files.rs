@@ -3,25 +3,29 @@
 //! Moved, not deleted: a program that still needs one can have it back. Folders that hold records, audit logs or
 //! configurations are never taken for temporary, whatever the settings say.
 
-use crate::action::file::{
-    Facts, OldFile, Relative, Root, Stop, Wanted, aside, blocking, days_back, hash, old_files, relocate, sacred,
-};
-use crate::action::{
-    Act, ActionError, ActionSpec, ActionTarget, Isolation, OutputKind, OutputSpec, UndoSpec, Verified,
-};
-use domain::deployment::ComponentKind;
+use crate::action::file::clearing::{self, Asked, Clearing, Place, State};
+use crate::action::file::{OldFile, aside, hash, relocate};
+use crate::action::{Act, ActionError, ActionSpec, ActionTarget, Isolation, UndoSpec, Verified};
 use domain::remediation::{BlastRadius, Change, Outputs};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::json;
-use std::path::Path;
 use std::time::Duration;
-
-const FILES_MAX: u32 = 10_000;
-const DAYS_MAX: u32 = 3_650;
 
 /// See the module.
 pub struct MoveFiles;
+
+static CLEARING: Clearing = Clearing {
+    from: "temp_path",
+    to: "temp_archive_path",
+    files: "temporary file",
+    files_max: 10_000,
+    done: "moved",
+    is_wanted: |_, _| Ok(true),
+    take,
+    is_taken,
+    put_back,
+};
 
 /// What it is told.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -48,12 +52,6 @@ fn files() -> u32 {
     1_000
 }
 
-/// What it reads before.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct State {
-    files: Vec<OldFile>,
-}
-
 impl Act for MoveFiles {
     type Parameters = Parameters;
     type State = State;
@@ -62,16 +60,8 @@ impl Act for MoveFiles {
         name: "temp.move-files",
         version: 1,
         title: "Move old temporary files to another folder",
-        components: &[
-            ComponentKind::WorkgroupServer,
-            ComponentKind::EventProcessor,
-            ComponentKind::WebTier,
-            ComponentKind::Host,
-        ],
-        outputs: &[
-            OutputSpec { name: "files", kind: OutputKind::Integer },
-            OutputSpec { name: "archive", kind: OutputKind::Text },
-        ],
+        components: clearing::COMPONENTS,
+        outputs: clearing::OUTPUTS,
         undo: UndoSpec::FromBeforeImage,
         always_approve: false,
         isolation: Isolation::Process,
@@ -80,33 +70,7 @@ impl Act for MoveFiles {
 
     async fn capture(parameters: &Parameters, target: &ActionTarget) -> Result<State, ActionError> {
         let Parameters { older_than_days, max_files, other_volume } = *parameters;
-        if !(1..=DAYS_MAX).contains(&older_than_days) || !(1..=FILES_MAX).contains(&max_files) {
-            return Err(ActionError::configuration("older_than_days is 1 to 3650, max_files 1 to 10000"));
-        }
-        let (folders, sacred) = (Folders::of(target)?, sacred(target));
-        let before = days_back(target.now, older_than_days)?;
-        blocking(target, move |stop| {
-            let (temp, archive) = folders.open(stop)?;
-            if archive.path().starts_with(temp.path()) {
-                return Err(ActionError::configuration("temp_archive_path lies in temp_path"));
-            }
-            if other_volume && archive.device() == temp.device() {
-                return Err(ActionError::precondition(
-                    "temp_archive_path lies on the same volume: no room would be gained",
-                ));
-            }
-            let is_wanted = |_: &Root, _: &Relative, _: &Facts| Ok(true);
-            let files_max = max_files as usize;
-            let wanted = Wanted { before, files_max, which: &is_wanted, sacred: &sacred };
-            let files = old_files(&temp, &wanted)?;
-            if files.is_empty() {
-                return Err(ActionError::precondition(format!(
-                    "there is no temporary file that was last written to before {before}: nothing is to be gained here"
-                )));
-            }
-            Ok(State { files })
-        })
-        .await
+        CLEARING.capture(Asked { older_than_days, max_files, other_volume }, target).await
     }
 
     fn preview(_: &Parameters, before: &State) -> Vec<Change> {
@@ -120,82 +84,40 @@ impl Act for MoveFiles {
     }
 
     fn blast(_: &Parameters, before: &State) -> BlastRadius {
-        let bytes = before.files.iter().map(|file| file.content.bytes).sum();
-        BlastRadius { deployments: 1, bytes, ..BlastRadius::default() }
+        before.blast()
     }
 
     async fn apply(_: &Parameters, target: &ActionTarget, before: &State) -> Result<Outputs, ActionError> {
-        let (folders, key, before) = (Folders::of(target)?, target.idempotency_key.clone(), before.clone());
-        blocking(target, move |stop| {
-            let (temp, archive) = folders.open(stop)?;
-            for OldFile { file, content, .. } in &before.files {
-                relocate((&temp, file), (&archive, &moved(&key, file)), &key, content)?;
-            }
-            Ok(Outputs::from([
-                ("files".to_owned(), json!(before.files.len())),
-                ("archive".to_owned(), json!(archive.full(&place(&key)?))),
-            ]))
-        })
-        .await
+        CLEARING.apply(target, before).await
     }
 
     async fn verify(_: &Parameters, target: &ActionTarget, before: &State) -> Result<Verified, ActionError> {
-        let (folders, key, before) = (Folders::of(target)?, target.idempotency_key.clone(), before.clone());
-        blocking(target, move |stop| {
-            let (temp, archive) = folders.open(stop)?;
-            for OldFile { file, content, .. } in &before.files {
-                let there = moved(&key, file);
-                let is_there = archive.file(&there)?.is_some() && hash(&archive, &there)? == *content;
-                if !is_there || temp.look(file)?.is_some() {
-                    return Ok(Verified::NotDone(format!("{file} is not moved")));
-                }
-            }
-            Ok(Verified::Done)
-        })
-        .await
+        CLEARING.verify(target, before).await
     }
 
     async fn undo(_: &Parameters, target: &ActionTarget, before: &State) -> Result<(), ActionError> {
-        let (folders, key, before) = (Folders::of(target)?, target.idempotency_key.clone(), before.clone());
-        blocking(target, move |stop| {
-            let (temp, archive) = folders.open(stop)?;
-            for OldFile { file, content, .. } in &before.files {
-                let there = moved(&key, file);
-                archive.remove_own(&aside::new(&key, &there))?;
-                if archive.file(&there)?.is_some() {
-                    relocate((&archive, &there), (&temp, file), &key, content)?;
-                }
-            }
-            aside::tidy(&archive, &key)?;
-            aside::remove_empty_folders(&archive, &place(&key)?)
-        })
-        .await
+        CLEARING.undo(target, before).await
     }
 }
 
-struct Folders {
-    temp: String,
-    archive: String,
+fn take(place: &Place, old: &OldFile) -> Result<(), ActionError> {
+    let there = place.of(&old.file);
+    relocate((&place.from, &old.file), (&place.to, &there), &place.key, &old.content)
 }
 
-impl Folders {
-    fn of(target: &ActionTarget) -> Result<Self, ActionError> {
-        let text = |key| target.setting(key).map(str::to_owned);
-        Ok(Self { temp: text("temp_path")?, archive: text("temp_archive_path")? })
+fn is_taken(place: &Place, old: &OldFile) -> Result<bool, ActionError> {
+    let there = place.of(&old.file);
+    let is_there = place.to.file(&there)?.is_some() && hash(&place.to, &there)? == old.content;
+    Ok(is_there && place.from.look(&old.file)?.is_none())
+}
+
+fn put_back(place: &Place, old: &OldFile) -> Result<(), ActionError> {
+    let there = place.of(&old.file);
+    place.to.remove_own(&aside::new(&place.key, &there))?;
+    if place.to.file(&there)?.is_some() {
+        relocate((&place.to, &there), (&place.from, &old.file), &place.key, &old.content)?;
     }
-
-    fn open(&self, stop: &Stop) -> Result<(Root, Root), ActionError> {
-        let temp = Root::open("setting temp_path", Path::new(&self.temp), stop)?;
-        Ok((temp, Root::open("setting temp_archive_path", Path::new(&self.archive), stop)?))
-    }
-}
-
-fn place(key: &str) -> Result<Relative, ActionError> {
-    Relative::parse(&aside::name_of(key)).map_err(ActionError::internal)
-}
-
-fn moved(key: &str, file: &Relative) -> Relative {
-    file.below(&aside::name_of(key))
+    Ok(())
 }
 
 #[cfg(test)]
@@ -203,8 +125,10 @@ mod tests {
     use super::*;
     use crate::action::file::testing::{Proof, arguments, component, put_old, target};
     use crate::action::{Action as _, ActionErrorKind, Erased};
+    use domain::deployment::ComponentKind;
     use serde_json::Value;
     use std::os::unix::fs::symlink;
+    use std::path::Path;
 
     const ACTION: &Erased<MoveFiles> = &Erased::new();
 

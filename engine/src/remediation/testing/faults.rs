@@ -3,9 +3,7 @@
 use crate::action::host::PhaseName;
 use crate::remediation::{Hooks, Point, Verdict};
 use domain::StepName;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-use tokio::sync::Notify;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Every phase that changes something is done twice.
 #[derive(Debug, Default)]
@@ -20,15 +18,20 @@ impl Hooks for Twice {
     }
 }
 
-/// One phase of one step fails, before it is done or after.
+/// One phase of one step fails, before it is done or after; once the step is under way, not while it is only looked at.
 #[derive(Debug)]
 pub struct FailAt {
-    /// Which.
-    pub step: StepName,
-    /// Which of its phases.
-    pub phase: PhaseName,
-    /// Whether it was done all the same.
-    pub done: bool,
+    step: StepName,
+    phase: PhaseName,
+    done: bool,
+    is_under_way: AtomicBool,
+}
+
+impl FailAt {
+    /// This phase of this step; whether it was done all the same.
+    pub fn new(step: StepName, phase: PhaseName, done: bool) -> Self {
+        Self { step, phase, done, is_under_way: AtomicBool::new(false) }
+    }
 }
 
 impl Hooks for FailAt {
@@ -36,59 +39,17 @@ impl Hooks for FailAt {
         let here = match point {
             Point::Before(phase, step) => !self.done && phase == self.phase && *step == self.step,
             Point::After(phase, step) => self.done && phase == self.phase && *step == self.step,
-            _ => false,
+            Point::Sent(purpose) => {
+                let of_step = purpose.strip_prefix(self.step.as_str()).is_some_and(|rest| rest.starts_with('/'));
+                if of_step && purpose.ends_with("/start") {
+                    self.is_under_way.store(true, Ordering::SeqCst);
+                }
+                false
+            }
+            Point::Sending(_) => false,
         };
-        if here { Verdict::Fail("a fault of the kit".to_owned()) } else { Verdict::GoOn }
-    }
-}
-
-/// Notes what was sent, and counts the points at which a process can die.
-#[derive(Debug, Default)]
-pub struct Recorder {
-    points: Mutex<Vec<String>>,
-}
-
-impl Recorder {
-    /// The points passed so far, in order.
-    pub fn points(&self) -> Vec<String> {
-        self.points.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-impl Hooks for Recorder {
-    fn at(&self, point: Point<'_>) -> Verdict {
-        self.points.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{point:?}"));
-        Verdict::GoOn
-    }
-}
-
-/// The process dies at the so-manieth point.
-#[derive(Debug)]
-pub struct FreezeAt {
-    place: usize,
-    passed: AtomicUsize,
-    frozen: Notify,
-}
-
-impl FreezeAt {
-    /// At this one, from 0.
-    pub fn new(place: usize) -> Self {
-        Self { place, passed: AtomicUsize::new(0), frozen: Notify::new() }
-    }
-
-    /// Completes when it is there.
-    pub async fn frozen(&self) {
-        self.frozen.notified().await;
-    }
-}
-
-impl Hooks for FreezeAt {
-    fn at(&self, _point: Point<'_>) -> Verdict {
-        let passed = self.passed.fetch_add(1, Ordering::SeqCst);
-        if passed < self.place {
-            return Verdict::GoOn;
-        }
-        self.frozen.notify_one();
-        Verdict::Freeze
+        // An undo may be that of another process.
+        let begun = self.phase == PhaseName::Undo || self.is_under_way.load(Ordering::SeqCst);
+        if here && begun { Verdict::Fail("a fault of the kit".to_owned()) } else { Verdict::GoOn }
     }
 }

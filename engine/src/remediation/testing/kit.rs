@@ -7,8 +7,8 @@ use crate::queue::WorkItem;
 use crate::remediation::{Hooks, RemediationOptions, RemediationParts, Remediator};
 use crate::worker::CheckRunner;
 use command_side::{BusOptions, Clock, CommandBus, CommandError, SystemClock};
-use domain::deployment::{Component, ComponentKind, Deployment, DeploymentCommand};
-use domain::diagnostic_run::{CheckResult, Evidence};
+use domain::deployment::{Component, Deployment, DeploymentCommand};
+use domain::diagnostic_run::{CheckResult, Evidence, Observation};
 use domain::finding::{Finding, FindingCommand, Fingerprint, Hysteresis, Sighting};
 use domain::policy::{
     BreakerSettings, Budget, DEFAULT_POLICY, Mode, Policy, PolicyCommand, PolicyDefinition, RateLimit, Rule, Span,
@@ -19,7 +19,7 @@ use domain::remediation::{
 };
 use domain::{
     Actor, AnyEvent, CheckCode, CommandId, ComponentName, Decider, DeploymentId, FindingId, Metadata, Outcome,
-    PolicyId, RemediationId, ResourceName, RunId, RunbookName, StreamVersion, TenantId, any_event,
+    PolicyId, RemediationId, RunId, RunbookName, StreamVersion, TenantId, any_event,
 };
 use event_store::{EventLog, LiveFeed, PostgresEventLog, PostgresLogOptions, StreamId};
 use futures::FutureExt as _;
@@ -45,7 +45,7 @@ pub struct KitParts {
     /// The components of the deployment.
     pub components: Vec<Component>,
     /// The checks and runbooks.
-    pub packs: Packs,
+    pub packs: Arc<Packs>,
     /// What runs the post-checks: the real probes, or [`SaysWell`].
     pub checks: Arc<dyn CheckRunner>,
     /// Where actions run that want a process of their own.
@@ -80,33 +80,12 @@ impl CheckRunner for SaysWell {
             observations: Vec::new(),
             omitted: 0,
             metrics: BTreeMap::new(),
+            evidence: None,
             measured_at: item.queued_at,
             duration_ms: 0,
         };
         async move { result }.boxed()
     }
-}
-
-/// Packs with one check, `KIT-1`, and one runbook, `kit`, of one step that is told just this.
-pub fn packs_for_action(kind: ComponentKind, action: &str, arguments: &Value) -> Packs {
-    let word =
-        |value: Result<Value, serde_json::Error>| value.map_or_else(|error| error.to_string(), |v| v.to_string());
-    let kind = word(serde_json::to_value(kind));
-    let with = toml::Value::try_from(arguments).map_or_else(|error| error.to_string(), |value| value.to_string());
-    let check = format!(
-        "code = \"KIT-1\"\ntitle = \"Kit\"\ncomponent = {kind}\nreversible = \"yes\"\n[probe]\nkind = \"tcp\"\n\
-         [judge]\neach = \"row\"\nresource = \"{{{{ component }}}}\"\ncritical_when = \"true\"\n\
-         [text]\nsymptom = \"s\"\ncause = \"c\"\nimpact = \"i\"\nadvice = \"a\"\n\
-         [[case]]\nname = \"a\"\nrows = []\noutcome = \"ok\"\n[[case]]\nname = \"b\"\nrows = [{{}}]\noutcome = \"critical\"\n"
-    );
-    let runbook = format!(
-        "name = \"kit\"\ntitle = \"Kit\"\nchecks = [\"KIT-1\"]\n[[step]]\nname = \"act\"\ntitle = \"Act\"\n\
-         action = \"{action}\"\nwith = {with}\n[post_check]\nwithin = \"1s\"\n\
-         [[case]]\nname = \"it\"\nsteps = [{{ name = \"act\" }}]\n"
-    );
-    let pack = "name = \"kit\"\ntitle = \"Kit\"\nversion = \"1\"\nproduct = \"kit\"\n";
-    let files = [("kit", "pack.toml", pack), ("kit", "KIT-1.toml", &check), ("kit", "runbooks/kit.toml", &runbook)];
-    Packs::from_texts(files).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
 impl Kit {
@@ -123,7 +102,7 @@ impl Kit {
                 pool: parts.pool.clone(),
                 bus: CommandBus::new(log, BusOptions::default()),
                 feed,
-                packs: Arc::new(parts.packs),
+                packs: parts.packs,
                 checks: parts.checks,
                 evidence: EvidenceStore::new(parts.pool),
                 clock,
@@ -204,24 +183,55 @@ impl Kit {
         fn named<T: std::str::FromStr<Err = E>, E: std::fmt::Display>(text: &str) -> T {
             text.parse().unwrap_or_else(|error| panic!("{error}"))
         }
-        let (check, component): (CheckCode, ComponentName) = (named(check), named(component));
-        let resource: ResourceName = named(resource);
-        let finding = FindingId::of(self.deployment, &check, &resource);
-        let fingerprint = Fingerprint { deployment: self.deployment, check: check.clone(), resource: resource.clone() };
-        let sighting = Sighting {
-            component: component.clone(),
-            run: RunId(Uuid::now_v7()),
+        let seen = Observation {
+            resource: named(resource),
             outcome: Outcome::Critical,
             symptom: "s".to_owned(),
             cause: "c".to_owned(),
             impact: "i".to_owned(),
             advice: "a".to_owned(),
             evidence: Evidence { inline: row, hash: None },
-            measured_at: self.parts.clock.now(),
+        };
+        self.seen(named(check), named(component), seen).await
+    }
+
+    /// A finding that a check has just raised about a component.
+    pub async fn seen(&self, check: CheckCode, component: ComponentName, seen: Observation) -> Problem {
+        let Observation { resource, outcome, symptom, cause, impact, advice, evidence } = seen;
+        let finding = FindingId::of(self.deployment, &check, &resource);
+        let fingerprint = Fingerprint { deployment: self.deployment, check: check.clone(), resource: resource.clone() };
+        let (component_of, run) = (component.clone(), RunId(Uuid::now_v7()));
+        let measured_at = self.parts.clock.now();
+        let sighting = Sighting {
+            component: component_of,
+            run,
+            outcome,
+            symptom,
+            cause,
+            impact,
+            advice,
+            evidence,
+            measured_at,
         };
         let observe = FindingCommand::Observe { fingerprint, sighting, hysteresis: Hysteresis::default() };
         self.send::<Finding>(finding.0, observe, "system:keeper").await;
-        Problem { finding, deployment: self.deployment, check, component, resource, severity: Outcome::Critical }
+        Problem { finding, deployment: self.deployment, check, component, resource, severity: outcome }
+    }
+
+    /// Lets the leases of processes that were killed run out now.
+    pub async fn expire_leases(&self) {
+        sqlx::query("UPDATE cmdiag.remediation_work SET leased_until = clock_timestamp() WHERE leased_by IS NOT NULL")
+            .execute(&self.parts.pool)
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// Whether the policy still holds what it reserved for a remediation.
+    pub async fn is_reserved(&self, id: RemediationId) -> bool {
+        let policy = DEFAULT_POLICY.parse().unwrap_or_else(|error| panic!("{error}"));
+        let policy = PolicyId::of(&TenantId::default(), &policy);
+        let loaded = self.parts.bus.load::<Policy>(policy.0).await;
+        loaded.unwrap_or_else(|error| panic!("{error}")).0.reservation(id).is_some()
     }
 
     /// Asks for it to be put right.

@@ -2,12 +2,19 @@
 //! each undo repeated, and its process killed between any two events; and what is left is compared.
 //!
 //! [`Kit`] is a small platform on a database of its own; [`Saga`] is one runbook on one problem. What stands for the
-//! checks here ([`SaysWell`]) is a double; the targets are whatever the test has.
+//! checks here ([`SaysWell`]) is a double, where a test has no real one; the targets are whatever the test has.
 
+mod effects;
 mod faults;
 mod kit;
+mod notes;
+mod packs;
 mod saga;
+mod target;
 
-pub use faults::{FailAt, FreezeAt, Recorder, Twice};
-pub use kit::{Kit, KitParts, SaysWell, packs_for_action};
+pub use effects::{DieBefore, Effect, Recorder, Relay};
+pub use faults::{FailAt, Twice};
+pub use kit::{Kit, KitParts, SaysWell};
+pub use notes::Notes;
+pub use packs::{ActionCase, packs_for_action, texts_for_actions};
 pub use saga::Saga;
