@@ -7,6 +7,7 @@
 
 pub mod feed;
 pub mod log;
+pub mod past;
 pub mod postgres;
 pub mod upcast;
 

@@ -1,5 +1,6 @@
 //! What an event log is: the types and the trait that each backend implements.
 
+use crate::past;
 use chrono::{DateTime, Utc};
 use domain::{CommandId, Metadata, Position, StreamVersion};
 use futures::future::BoxFuture;
@@ -231,6 +232,28 @@ pub trait EventLog: Send + Sync + 'static {
 
     /// All events after a position, in order, contiguous, at most `limit`.
     fn read_all(&self, after: Position, limit: usize) -> BoxFuture<'_, Result<Vec<RecordedEvent>, LogError>>;
+
+    /// The events of several streams up to a position, in the log's order; `None` where they are more than `limit`. In
+    /// one statement where the backend can.
+    fn read_streams(
+        &self,
+        streams: Vec<StreamId>,
+        until: Position,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Option<Vec<RecordedEvent>>, LogError>> {
+        Box::pin(past::read_streams(self, streams, until, limit))
+    }
+
+    /// The last position recorded at or before a moment; 0 where the first event was recorded later. Exact as long as
+    /// the clock that records never stepped back by more than [`past::CLOCK_STEP`].
+    fn position_at(&self, at: DateTime<Utc>) -> BoxFuture<'_, Result<Position, LogError>> {
+        Box::pin(past::position_at(self, at))
+    }
+
+    /// When the event at a position was recorded; `None` where there is none.
+    fn recorded_at(&self, position: Position) -> BoxFuture<'_, Result<Option<DateTime<Utc>>, LogError>> {
+        Box::pin(past::recorded_at(self, position))
+    }
 
     /// The position of the newest event.
     fn head(&self) -> BoxFuture<'_, Result<Position, LogError>>;

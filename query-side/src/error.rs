@@ -18,6 +18,33 @@ pub enum QueryError {
         /// The most allowed.
         most: i64,
     },
+    /// The log does not reach so far yet.
+    #[error("the log ends at position {end}: there is no position {asked} yet")]
+    BeyondEnd {
+        /// Where it was to be looked at.
+        asked: domain::Position,
+        /// Where it ends.
+        end: domain::Position,
+    },
+    /// That time is still to come.
+    #[error("{asked} is still to come: by the database's clock it is {now}")]
+    InFuture {
+        /// What was asked for.
+        asked: chrono::DateTime<chrono::Utc>,
+        /// What it is.
+        now: chrono::DateTime<chrono::Utc>,
+    },
+    /// An answer about the past would have to be made from more than is taken on at once.
+    #[error("that answer would be made from more than {most} {what}: ask for less of it")]
+    TooMuch {
+        /// Of what.
+        what: &'static str,
+        /// How many are taken.
+        most: usize,
+    },
+    /// This is answered of the present only.
+    #[error("{0} is answered of the present only")]
+    PresentOnly(&'static str),
     /// The query ran into its time limit.
     #[error("the query took too long")]
     TimedOut,

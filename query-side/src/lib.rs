@@ -11,6 +11,7 @@ pub mod cache;
 pub mod error;
 pub mod loaders;
 pub mod page;
+pub mod past;
 pub mod queries;
 pub mod views;
 pub mod wait;
@@ -27,6 +28,7 @@ pub use loaders::{
     RunLoader,
 };
 pub use page::{Count, Cursor, Keyset, Page, PageRequest};
+pub use past::{AsOf, Moment};
 pub use queries::{FirstFew, ProjectionPosition, Queries, query_pool};
 pub use views::check_results::{CheckResultFilter, CheckResultView};
 pub use views::daily_figures::{DailyFigure, DailyFigureFilter};

@@ -7,6 +7,7 @@ use crate::cache::reads::{Basis, Reads};
 use crate::cache::{Cache, Cached, Topic};
 use crate::error::QueryError;
 use crate::page::{Count, Keyset, Page, PageRequest, bounded};
+use crate::past::{AsOf, Past, Statement};
 use crate::views::Timed;
 use crate::views::{check_results, daily_figures, deployments, finding_history, findings, runs};
 use crate::views::{
@@ -54,6 +55,7 @@ pub struct Queries {
     watches: Arc<Watches>,
     positions: Arc<LeastPosition>,
     reads: Option<Arc<Reads>>,
+    as_of: Option<AsOf>,
 }
 
 /// How far a projection has come, from its checkpoint.
@@ -82,7 +84,7 @@ impl Queries {
     /// Over a pool (see [`query_pool`]) and a cache ([`Cache::off`] where there is none).
     pub fn new(pool: PgPool, cache: Cache) -> Self {
         let (watches, positions) = (Arc::new(Watches::new()), Arc::default());
-        Self { pool, cache, log: None, watches, positions, reads: None }
+        Self { pool, cache, log: None, watches, positions, reads: None, as_of: None }
     }
 
     /// Lets [`Self::stream_history`] read the log.
@@ -148,6 +150,9 @@ impl Queries {
         filter: &DeploymentFilter,
         page: &PageRequest,
     ) -> Result<Page<DeploymentView>, QueryError> {
+        if let Some(past) = self.past() {
+            return past.deployments(filter, page).await;
+        }
         self.page(deployments::page(filter, page)?, page, Some(Topic::Deployments)).await
     }
 
@@ -158,6 +163,9 @@ impl Queries {
         filter: &DeploymentFilter,
         limit: i64,
     ) -> Result<Vec<DeploymentView>, QueryError> {
+        if self.as_of.is_some() {
+            return Err(QueryError::PresentOnly("a search"));
+        }
         self.rows(deployments::search(text, filter, bounded("limit", limit, 100)?), Some(Topic::Deployments)).await
     }
 
@@ -167,6 +175,9 @@ impl Queries {
         name_or_id: &str,
         tenant: Option<&str>,
     ) -> Result<Option<DeploymentView>, QueryError> {
+        if let Some(past) = self.past() {
+            return past.deployment_named(name_or_id, tenant).await;
+        }
         Ok(self.rows(deployments::named(name_or_id, tenant), Some(Topic::Deployments)).await?.pop())
     }
 
@@ -174,6 +185,9 @@ impl Queries {
     pub async fn count_deployments(&self, filter: &DeploymentFilter) -> Result<Count, QueryError> {
         let mut sql = QueryBuilder::new("SELECT count(*) FROM (SELECT 1 FROM view_deployments d");
         deployments::conditions(&mut sql, filter);
+        if let Some(past) = self.past() {
+            return past.count_deployments(filter, counted(sql)?).await;
+        }
         self.count(sql, Some(Topic::Deployments)).await
     }
 
@@ -192,13 +206,30 @@ impl Queries {
 
     /// Runs, newest first.
     pub async fn runs(&self, filter: &RunFilter, page: &PageRequest) -> Result<Page<RunView>, QueryError> {
+        if let Some(past) = self.past() {
+            return past.runs(filter, page).await;
+        }
         self.page(runs::page(filter, page)?, page, Some(basis::of_runs(filter))).await
+    }
+
+    /// Runs, oldest first, after one that was asked for at that time; at most `limit` ([`PageRequest::MAX`]).
+    pub async fn runs_oldest_first(
+        &self,
+        filter: &RunFilter,
+        after: Option<(DateTime<Utc>, RunId)>,
+        limit: i64,
+    ) -> Result<Vec<RunView>, QueryError> {
+        let limit = bounded("limit", limit, PageRequest::MAX)?;
+        self.rows(runs::oldest_first(filter, after, limit), Some(basis::of_runs(filter))).await
     }
 
     /// How many runs.
     pub async fn count_runs(&self, filter: &RunFilter) -> Result<Count, QueryError> {
         let mut sql = QueryBuilder::new("SELECT count(*) FROM (SELECT 1 FROM view_runs");
         runs::conditions(&mut sql, filter);
+        if let Some(past) = self.past() {
+            return past.count_runs(filter, counted(sql)?).await;
+        }
         self.count(sql, Some(basis::of_runs(filter))).await
     }
 
@@ -211,7 +242,11 @@ impl Queries {
         outcomes: &[Outcome],
         page: &PageRequest,
     ) -> Result<Page<CheckResultView>, QueryError> {
-        self.page(check_results::of_run(run, outcomes, page)?, page, Some(Topic::Run(run.0))).await
+        let sql = check_results::of_run(run, outcomes, page)?;
+        match self.past() {
+            Some(past) => past.results(sql, page).await,
+            None => self.page(sql, page, Some(Topic::Run(run.0))).await,
+        }
     }
 
     /// The results of one check on one component over time, newest first.
@@ -220,8 +255,11 @@ impl Queries {
         filter: &CheckResultFilter,
         page: &PageRequest,
     ) -> Result<Page<CheckResultView>, QueryError> {
-        let mut found =
-            self.page(check_results::over_time(filter, page)?, page, Some(Topic::RunsOf(filter.deployment.0))).await?;
+        let sql = check_results::over_time(filter, page)?;
+        let mut found = match self.past() {
+            Some(past) => past.results(sql, page).await?,
+            None => self.page(sql, page, Some(Topic::RunsOf(filter.deployment.0))).await?,
+        };
         found.end_cursor = found.items.last().map(CheckResultView::cursor_over_time);
         Ok(found)
     }
@@ -233,6 +271,9 @@ impl Queries {
         each: i64,
     ) -> Result<HashMap<RunId, FirstFew<CheckResultView>>, QueryError> {
         let ids: Vec<Uuid> = runs.iter().map(|run| run.0).collect();
+        if let Some(past) = self.past_of_each(&ids, each)? {
+            return Ok(keyed(past.results_of_runs(&ids, each).await?));
+        }
         let lists = self.of_each(&ids, each, &check_results::of_runs()).await?;
         self.on(ids.into_iter().map(Topic::Run));
         Ok(keyed(lists))
@@ -253,6 +294,9 @@ impl Queries {
 
     /// Findings, last seen first.
     pub async fn findings(&self, filter: &FindingFilter, page: &PageRequest) -> Result<Page<FindingView>, QueryError> {
+        if let Some(past) = self.past() {
+            return past.findings(filter, page).await;
+        }
         self.page(findings::page(filter, page)?, page, basis::of_findings(filter)).await
     }
 
@@ -260,6 +304,9 @@ impl Queries {
     pub async fn count_findings(&self, filter: &FindingFilter) -> Result<Count, QueryError> {
         let mut sql = QueryBuilder::new("SELECT count(*) FROM (SELECT 1 FROM view_findings");
         findings::conditions(&mut sql, filter);
+        if let Some(past) = self.past() {
+            return past.count_findings(filter, counted(sql)?).await;
+        }
         self.count(sql, basis::of_findings(filter)).await
     }
 
@@ -270,6 +317,9 @@ impl Queries {
         each: i64,
     ) -> Result<HashMap<RunId, FirstFew<FindingView>>, QueryError> {
         let ids: Vec<Uuid> = runs.iter().map(|run| run.0).collect();
+        if let Some(past) = self.past_of_each(&ids, each)? {
+            return Ok(keyed(past.findings_of_runs(&ids, each).await?));
+        }
         let lists = self.of_each(&ids, each, &findings::of_runs()).await?;
         self.on(ids.into_iter().map(Topic::SeenBy).chain(lists.values().flat_map(basis::of_seen)));
         Ok(keyed(lists))
@@ -282,6 +332,9 @@ impl Queries {
         each: i64,
     ) -> Result<HashMap<DeploymentId, FirstFew<FindingView>>, QueryError> {
         let ids: Vec<Uuid> = deployments.iter().map(|deployment| deployment.0).collect();
+        if let Some(past) = self.past_of_each(&ids, each)? {
+            return Ok(keyed(past.findings_of_deployments(&ids, each).await?));
+        }
         let lists = self.of_each(&ids, each, &findings::of_deployments()).await?;
         self.on(ids.into_iter().map(Topic::FindingsOf));
         Ok(keyed(lists))
@@ -293,7 +346,11 @@ impl Queries {
         finding: FindingId,
         page: &PageRequest,
     ) -> Result<Page<FindingHistoryEntry>, QueryError> {
-        self.page(finding_history::page(finding, page)?, page, Some(Topic::Finding(finding.0))).await
+        let sql = finding_history::page(finding, page)?;
+        match self.past() {
+            Some(past) => past.results(sql, page).await,
+            None => self.page(sql, page, Some(Topic::Finding(finding.0))).await,
+        }
     }
 
     // ---- figures, history, positions
@@ -304,6 +361,9 @@ impl Queries {
         filter: &DailyFigureFilter,
         page: &PageRequest,
     ) -> Result<Page<DailyFigure>, QueryError> {
+        if let Some(past) = self.past() {
+            return past.daily_figures(filter, page).await;
+        }
         self.page(daily_figures::page(filter, page)?, page, None).await
     }
 
@@ -316,8 +376,10 @@ impl Queries {
     ) -> Result<Vec<RecordedEvent>, QueryError> {
         bounded("limit", limit as i64, HISTORY_MAX as i64)?;
         self.note(None);
-        let log = self.log.as_ref().ok_or(LogError::Closed)?;
-        Ok(log.read_stream(stream, after, limit).await?)
+        match self.past() {
+            Some(past) => past.stream_history(stream, after, limit).await,
+            None => Ok(self.the_log()?.read_stream(stream, after, limit).await?),
+        }
     }
 
     /// Waits until every view (and what caches know) has come as far as the position.
@@ -349,8 +411,35 @@ impl Queries {
 
     // ---- how they are all run
 
+    /// The moment that these queries look at; none: the present.
+    pub fn looks_at(&self) -> Option<&AsOf> {
+        self.as_of.as_ref()
+    }
+
+    /// The same queries, as of a moment.
+    pub(crate) fn at(&self, as_of: AsOf) -> Self {
+        Self { as_of: Some(as_of), ..self.clone() }
+    }
+
+    /// The past, where that is looked at. Of such an answer nothing is kept.
+    fn past(&self) -> Option<Past<'_>> {
+        let as_of = self.as_of?;
+        self.note(None);
+        Some(Past::new(self, as_of))
+    }
+
+    fn past_of_each(&self, ids: &[Uuid], each: i64) -> Result<Option<Past<'_>>, QueryError> {
+        bounded("ids", ids.len().max(1) as i64, IDS_MAX as i64)?;
+        bounded("first", each, EACH_MAX)?;
+        Ok(self.past())
+    }
+
+    pub(crate) fn the_log(&self) -> Result<&Arc<dyn EventLog>, QueryError> {
+        Ok(self.log.as_ref().ok_or(LogError::Closed)?)
+    }
+
     /// What is read rests on this topic; on nothing that can be told where there is none.
-    fn note(&self, topic: Option<Topic>) {
+    pub(crate) fn note(&self, topic: Option<Topic>) {
         if let Some(reads) = &self.reads {
             match topic {
                 Some(topic) => reads.on([topic]),
@@ -402,7 +491,7 @@ impl Queries {
 
     async fn count(&self, mut sql: QueryBuilder<'static, Postgres>, topic: Option<Topic>) -> Result<Count, QueryError> {
         self.note(topic);
-        sql.push(format!(" LIMIT {}) counted", Count::MAX + 1));
+        sql.push(COUNTED);
         Ok(Count::of(sql.build_query_scalar::<i64>().fetch_one(&self.pool).await?))
     }
 
@@ -411,6 +500,9 @@ impl Queries {
         T: Cached + Timed + for<'r> FromRow<'r, PgRow>,
     {
         bounded("ids", ids.len().max(1) as i64, IDS_MAX as i64)?;
+        if let Some(past) = self.past() {
+            return past.by_ids(ids, sql).await;
+        }
         // Also of those that do not exist: they may come to.
         self.on(ids.iter().map(|id| T::KIND.topic(*id)));
         let mut found = self.cache.get_many::<T>(ids).await;
@@ -440,19 +532,36 @@ impl Queries {
         bounded("ids", ids.len().max(1) as i64, IDS_MAX as i64)?;
         bounded("first", each, EACH_MAX)?;
         let rows = sqlx::query(sql).bind(ids).bind(each + 1).fetch_all(&self.pool).await?;
-        let mut lists: HashMap<Uuid, FirstFew<T>> = HashMap::with_capacity(ids.len());
-        for row in &rows {
-            let list =
-                lists.entry(row.try_get("of_id")?).or_insert_with(|| FirstFew { items: Vec::new(), has_more: false });
-            if (list.items.len() as i64) < each {
-                list.items.push(T::from_row(row)?);
-            } else {
-                list.has_more = true;
-            }
-        }
+        let lists = first_few::<T>(&rows, each)?;
         self.note_clock(lists.values().flat_map(|list| &list.items));
         Ok(lists)
     }
+}
+
+/// The end of a statement that counts, no further than needed: one more than [`Count::MAX`].
+const COUNTED: &str = " LIMIT 10001) counted";
+
+fn counted(mut sql: QueryBuilder<'static, Postgres>) -> Result<Statement, QueryError> {
+    sql.push(COUNTED);
+    Statement::of(sql)
+}
+
+/// At most so many rows of each owner, which is named `of_id`.
+pub(crate) fn first_few<T>(rows: &[PgRow], each: i64) -> Result<HashMap<Uuid, FirstFew<T>>, QueryError>
+where
+    T: for<'r> FromRow<'r, PgRow>,
+{
+    let mut lists: HashMap<Uuid, FirstFew<T>> = HashMap::new();
+    for row in rows {
+        let list =
+            lists.entry(row.try_get("of_id")?).or_insert_with(|| FirstFew { items: Vec::new(), has_more: false });
+        if (list.items.len() as i64) < each {
+            list.items.push(T::from_row(row)?);
+        } else {
+            list.has_more = true;
+        }
+    }
+    Ok(lists)
 }
 
 /// Rows by id with the position that the view had come to in the same snapshot: what a cached row is judged by.

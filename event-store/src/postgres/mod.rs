@@ -11,6 +11,7 @@ mod errors;
 mod judge;
 mod known;
 mod link;
+mod past;
 mod pending;
 mod read;
 mod statement;
@@ -22,6 +23,7 @@ use crate::log::{
     StreamId,
 };
 use crate::upcast::Upcasters;
+use chrono::{DateTime, Utc};
 use domain::{CommandId, Position, StreamVersion};
 use errors::unavailable;
 use futures::future::BoxFuture;
@@ -308,6 +310,23 @@ impl EventLog for PostgresEventLog {
             }
             Ok(events)
         })
+    }
+
+    fn read_streams(
+        &self,
+        streams: Vec<StreamId>,
+        until: Position,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Option<Vec<RecordedEvent>>, LogError>> {
+        Box::pin(past::read_streams(&self.pool, &self.options.upcasters, streams, until, limit))
+    }
+
+    fn position_at(&self, at: DateTime<Utc>) -> BoxFuture<'_, Result<Position, LogError>> {
+        Box::pin(past::position_at(&self.pool, at))
+    }
+
+    fn recorded_at(&self, position: Position) -> BoxFuture<'_, Result<Option<DateTime<Utc>>, LogError>> {
+        Box::pin(past::recorded_at(&self.pool, position))
     }
 
     fn head(&self) -> BoxFuture<'_, Result<Position, LogError>> {

@@ -14,7 +14,7 @@ use uuid::Uuid;
 /// The most events that one read gives, whatever was asked for.
 const READ_MAX: usize = 10_000;
 /// A read that takes longer is given up: the database is away, or overwhelmed.
-const READ_PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const READ_PATIENCE: Duration = Duration::from_secs(30);
 /// The foreign writer's name where an event says nothing of who wrote it.
 const FOREIGN: &str = "system:foreign-writer";
 
@@ -84,7 +84,7 @@ pub(super) async fn read_stream(
 }
 
 /// `near` names the place where even the position is not readable.
-fn decode(row: &PgRow, near: Position) -> Result<RecordedEvent, LogError> {
+pub(super) fn decode(row: &PgRow, near: Position) -> Result<RecordedEvent, LogError> {
     let position: i64 = row.try_get(0).map_err(|error| damaged(near, &error))?;
     let position = Position(position);
     decode_at(row, position).map_err(|error| damaged(position, &error))

@@ -15,6 +15,9 @@ const LISTED_MAX: i64 = 1_000;
 impl Queries {
     /// One remediation.
     pub async fn remediation(&self, id: RemediationId) -> Result<Option<RemediationView>, QueryError> {
+        if let Some(past) = self.past() {
+            return past.remediation(id.0).await;
+        }
         self.note(None);
         let sql = super::by_ids_of("remediations", remediations::COLUMNS);
         Ok(sqlx::query_as(&sql).bind([id.0].as_slice()).fetch_optional(&self.pool).await?)
@@ -26,11 +29,17 @@ impl Queries {
         filter: &RemediationFilter,
         page: &PageRequest,
     ) -> Result<Page<RemediationView>, QueryError> {
-        self.page(remediations::page(filter, page)?, page, None).await
+        match self.past() {
+            Some(past) => past.remediations(filter, page).await,
+            None => self.page(remediations::page(filter, page)?, page, None).await,
+        }
     }
 
     /// A tenant's policies, by name.
     pub async fn policies(&self, tenant: &TenantId) -> Result<Vec<PolicyView>, QueryError> {
+        if let Some(past) = self.past() {
+            return past.policies(tenant.as_str(), LISTED_MAX).await;
+        }
         self.note(None);
         Ok(sqlx::query_as(policies::LIST).bind(tenant.as_str()).bind(LISTED_MAX).fetch_all(&self.pool).await?)
     }
@@ -39,6 +48,9 @@ impl Queries {
     pub async fn policy_statistics(&self, policy: Uuid, limit: i64) -> Result<Vec<StatisticView>, QueryError> {
         self.note(None);
         let limit = bounded("limit", limit, LISTED_MAX)?;
+        if let Some(past) = self.past() {
+            return past.policy_statistics(policy, limit).await;
+        }
         Ok(sqlx::query_as(policies::STATISTICS).bind(policy).bind(limit).fetch_all(&self.pool).await?)
     }
 
@@ -46,6 +58,9 @@ impl Queries {
     pub async fn emergency_stop(&self, tenant: &TenantId) -> Result<Option<EmergencyStopView>, QueryError> {
         self.note(None);
         let id = EmergencyStop::of(tenant);
+        if let Some(past) = self.past() {
+            return past.emergency_stop(id).await;
+        }
         Ok(sqlx::query_as(policies::STOP).bind(id).fetch_optional(&self.pool).await?)
     }
 }

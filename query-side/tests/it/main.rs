@@ -5,5 +5,6 @@
 mod answers;
 mod caching;
 mod lists;
+mod past;
 mod support;
 mod waiting;

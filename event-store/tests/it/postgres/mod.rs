@@ -6,6 +6,7 @@ mod contract;
 mod crashes;
 mod foreign;
 mod limits;
+mod past;
 mod processes;
 mod reading;
 mod speed;
