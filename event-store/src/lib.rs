@@ -6,6 +6,8 @@
 //! versions are read through upcasters.
 
 pub mod feed;
+#[cfg(feature = "kurrentdb")]
+pub mod kurrentdb;
 pub mod log;
 pub mod past;
 pub mod postgres;
@@ -13,6 +15,8 @@ pub mod upcast;
 
 pub use domain::{Metadata, Position, StreamVersion};
 pub use feed::{EventBatch, FeedSubscription, LiveFeed, StreamSubscription};
+#[cfg(feature = "kurrentdb")]
+pub use kurrentdb::{KurrentEventLog, KurrentLogOptions};
 pub use log::{
     Append, AppendError, Appended, CommandOutcome, CommandRecord, EventLog, Expected, LogError, NewEvent,
     RecordedEvent, RefusedCommand, StreamId,

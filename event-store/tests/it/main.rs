@@ -3,5 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod contract;
+#[cfg(feature = "kurrentdb")]
+mod kurrentdb;
 mod postgres;
 mod support;
