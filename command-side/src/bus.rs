@@ -10,6 +10,7 @@ use crate::error::CommandError;
 use crate::hash::body_hash;
 use crate::lanes::Lanes;
 use crate::loading;
+use crate::snapshots::Snapshots;
 use crate::store::{Basis, CommandStore, Verdict};
 use crate::trace;
 use cqrs_es::{AggregateError, CqrsFramework};
@@ -21,6 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tracing::Instrument as _;
 use uuid::Uuid;
+use vault::Vault;
 
 const PAUSE_MIN: Duration = Duration::from_millis(2);
 const PAUSE_MAX: Duration = Duration::from_millis(250);
@@ -36,6 +38,10 @@ pub struct BusOptions {
     pub conflicts_max: u32,
     /// How long a command waits for earlier ones to the same stream.
     pub turn_wait: Duration,
+    /// Seals the names of people: those who send commands, and those whom commands name.
+    pub vault: Vault,
+    /// States of long streams, to begin loads at; without them every load folds its stream from the beginning.
+    pub snapshots: Option<Arc<Snapshots>>,
 }
 
 impl Default for BusOptions {
@@ -45,6 +51,8 @@ impl Default for BusOptions {
             cache_kilobytes: 64 * 1_024,
             conflicts_max: 8,
             turn_wait: Duration::from_secs(15),
+            vault: Vault::off(),
+            snapshots: None,
         }
     }
 }
@@ -164,12 +172,32 @@ impl CommandBus {
         &self.0.options.clock
     }
 
+    /// The vault that names are sealed in.
+    pub fn vault(&self) -> &Vault {
+        &self.0.options.vault
+    }
+
+    /// The one place where names are sealed on the way in: nothing behind it ever knows them.
+    async fn seal_people<D: Decider>(
+        &self,
+        command: &mut D::Command,
+        metadata: &mut Metadata,
+    ) -> Result<(), CommandError> {
+        let vault = self.vault();
+        metadata.actor = vault.seal_actor(&metadata.tenant, &metadata.actor).await?;
+        for person in D::people(command) {
+            *person = vault.seal_actor(&metadata.tenant, person).await?;
+        }
+        Ok(())
+    }
+
     pub(crate) async fn settle<D: Decider>(
         &self,
         id: Uuid,
-        command: D::Command,
+        mut command: D::Command,
         mut metadata: Metadata,
     ) -> Result<Settled<D>, CommandError> {
+        self.seal_people::<D>(&mut command, &mut metadata).await?;
         let stream = StreamId::new(D::TYPE, &id.to_string());
         let name = D::command_name(&command);
         let span = tracing::debug_span!(
@@ -331,7 +359,7 @@ impl Inner {
     }
 
     async fn loaded<D: Decider>(&self, id: Uuid, stream: &StreamId) -> Result<Option<Known<D>>, CommandError> {
-        let known = loading::load::<D>(self.log.as_ref(), stream).await?;
+        let known = loading::load::<D>(self.log.as_ref(), stream, self.options.snapshots.as_deref()).await?;
         if let Some(known) = &known {
             self.cache.put::<D>(id, known).await;
         }

@@ -2,6 +2,7 @@
 
 use event_store::{AppendError, LogError};
 use std::time::Duration;
+use vault::VaultError;
 
 /// Why a command was not executed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -84,6 +85,24 @@ impl From<AppendError> for CommandError {
             AppendError::TooLarge { .. } => Self::TooLarge,
             AppendError::Overloaded => Self::Overloaded,
             AppendError::Log(error) => error.into(),
+        }
+    }
+}
+
+impl From<VaultError> for CommandError {
+    fn from(error: VaultError) -> Self {
+        match error {
+            VaultError::Unavailable(reason) => {
+                tracing::warn!(reason, "the keys of personal data can not be reached");
+                Self::Unavailable(RETRY_AFTER)
+            }
+            // Not on record: whoever it is by can not be named there.
+            VaultError::NotOurs => Self::Refused { code: "name_not_sealed_here".to_owned(), message: error.to_string() },
+            VaultError::TooLong { .. } => Self::Refused { code: "name_too_long".to_owned(), message: error.to_string() },
+            VaultError::MasterKeyMissing
+            | VaultError::MasterKeyWrong
+            | VaultError::Damaged(_)
+            | VaultError::Cryptography => Self::Damaged { reason: error.to_string() },
         }
     }
 }

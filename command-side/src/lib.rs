@@ -15,6 +15,7 @@ mod hash;
 mod lanes;
 mod loading;
 pub mod process;
+pub mod snapshots;
 mod store;
 pub mod testing;
 pub mod trace;
@@ -23,5 +24,6 @@ pub use bus::{BusCounts, BusOptions, CommandBus, Executed};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::CommandError;
 pub use process::{
-    CheckCatalog, PlanError, ProcessManagers, ProcessManagersOptions, ProcessStatus, findings_known_up_to,
+    CheckCatalog, Erased, PlanError, ProcessManagers, ProcessManagersOptions, ProcessStatus, erase, findings_known_up_to,
 };
+pub use snapshots::{SnapshotCounts, SnapshotOptions, Snapshots};

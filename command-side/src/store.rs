@@ -90,13 +90,15 @@ impl<D: Decider> EventStore<DeciderAggregate<D>> for CommandStore<'_, D> {
             let is_last = page.len() < loading::PAGE;
             for event in page {
                 after = event.version;
-                events.push(EventEnvelope {
-                    aggregate_id: aggregate_id.to_owned(),
-                    sequence: usize::try_from(event.version.0).unwrap_or_default(),
-                    payload: serde_json::from_str(event.payload.get())
-                        .map_err(|error| AggregateError::DeserializationError(Box::new(error)))?,
-                    metadata: event.metadata.to_map(),
-                });
+                for part in event.parts() {
+                    events.push(EventEnvelope {
+                        aggregate_id: aggregate_id.to_owned(),
+                        sequence: usize::try_from(part.version.0).unwrap_or_default(),
+                        payload: serde_json::from_str(part.payload.get())
+                            .map_err(|error| AggregateError::DeserializationError(Box::new(error)))?,
+                        metadata: part.metadata.to_map(),
+                    });
+                }
             }
             if is_last {
                 return Ok(events);

@@ -22,4 +22,4 @@ mod vault;
 pub use error::VaultError;
 pub use master::{MasterKey, MasterKeyError};
 pub use table::SubjectRecord;
-pub use vault::Vault;
+pub use vault::{Sealing, Vault};

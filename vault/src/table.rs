@@ -144,6 +144,19 @@ pub(crate) async fn get(pool: &PgPool, subject: SubjectId) -> Result<Option<Subj
     in_time(query.bind(subject.0).fetch_optional(pool)).await?.map(ListedRow::record).transpose()
 }
 
+/// One of a tenant's.
+pub(crate) async fn get_of(
+    pool: &PgPool,
+    tenant: &TenantId,
+    subject: SubjectId,
+) -> Result<Option<SubjectRecord>, VaultError> {
+    let query = sqlx::query_as::<_, ListedRow>(
+        "SELECT subject_id, fingerprint::bytea AS fingerprint, created_at, erased_at FROM cmdiag.subjects \
+         WHERE tenant = $1 AND subject_id = $2",
+    );
+    in_time(query.bind(tenant.as_str()).bind(subject.0).fetch_optional(pool)).await?.map(ListedRow::record).transpose()
+}
+
 /// Nulls the key and what finds it; nothing to do where that is done.
 pub(crate) async fn forget(pool: &PgPool, subject: SubjectId) -> Result<(), VaultError> {
     let update = sqlx::query(

@@ -41,6 +41,18 @@ struct Inner {
     keys: Cache<SubjectId, Key>,
 }
 
+/// Whether a database's names are sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sealing {
+    /// They are, in what was recorded after this position.
+    On {
+        /// Up to here names may stand openly.
+        since: i64,
+    },
+    /// No process with a master key has been here yet.
+    NotYet,
+}
+
 /// What is known of a subject's key.
 #[derive(Clone)]
 enum Key {
@@ -77,6 +89,24 @@ impl Vault {
         let texts = Cache::builder().max_capacity(TEXTS_MAX).time_to_live(REMEMBERED_FOR).build();
         let keys = Cache::builder().max_capacity(KEYS_MAX).time_to_live(REMEMBERED_FOR).build();
         Ok(Self(Some(Arc::new(Inner { pool, master, texts, keys }))))
+    }
+
+    /// Whether names are sealed in this database, and whether this is its master key; changes nothing.
+    pub async fn connect_to_look(pool: &PgPool, master: Option<MasterKey>) -> Result<Sealing, VaultError> {
+        let (on_record, since) = (table::master_on_record(pool).await?, table::sealed_since(pool).await?);
+        match (on_record, master) {
+            (None, _) => Ok(Sealing::NotYet),
+            (Some(_), None) => Err(VaultError::MasterKeyMissing),
+            (Some(known), Some(master)) if known == master.fingerprint() => {
+                Ok(Sealing::On { since: since.unwrap_or_default() })
+            }
+            (Some(_), Some(_)) => Err(VaultError::MasterKeyWrong),
+        }
+    }
+
+    /// Whether this database has a master key: from then on no process starts without it.
+    pub async fn has_master_key(pool: &PgPool) -> Result<bool, VaultError> {
+        Ok(table::master_on_record(pool).await?.is_some())
     }
 
     /// Whether personal texts are sealed.
@@ -196,20 +226,20 @@ impl Vault {
         }
     }
 
+    /// One of a tenant's subjects.
+    pub async fn subject(&self, tenant: &TenantId, subject: SubjectId) -> Result<Option<SubjectRecord>, VaultError> {
+        match &self.0 {
+            Some(inner) => table::get_of(&inner.pool, tenant, subject).await,
+            None => Ok(None),
+        }
+    }
+
     /// How many commands on record name somebody openly, from before names were sealed: these stay readable. Looks at
     /// all of them, and gives up after a few seconds.
     pub async fn openly_named(&self, tenant: &TenantId, text: &str) -> Result<i64, VaultError> {
         match &self.0 {
             Some(inner) => table::openly_named(&inner.pool, tenant, text).await,
             None => Ok(0),
-        }
-    }
-
-    /// The position up to which the log may hold names openly.
-    pub async fn sealed_since(&self) -> Result<Option<i64>, VaultError> {
-        match &self.0 {
-            Some(inner) => table::sealed_since(&inner.pool).await,
-            None => Ok(None),
         }
     }
 

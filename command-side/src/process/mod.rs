@@ -8,6 +8,7 @@
 mod auto_remediator;
 mod catalog;
 mod dispatch;
+mod eraser;
 mod finding_keeper;
 mod lease;
 mod run_planner;
@@ -16,12 +17,14 @@ mod runner;
 mod status;
 
 pub use catalog::{CheckCatalog, PlanError};
+pub use eraser::{Erased, erase};
 pub use status::ProcessStatus;
 
 use crate::bus::CommandBus;
 use auto_remediator::AutoRemediator;
 use domain::{Actor, CommandId, CorrelationId, Metadata, Position, TenantId};
 use event_store::{LiveFeed, RecordedEvent};
+use eraser::Eraser;
 use finding_keeper::FindingKeeper;
 use run_planner::RunPlanner;
 use run_sweeper::RunSweeper;
@@ -79,14 +82,15 @@ pub struct ProcessManagers {
 }
 
 impl ProcessManagers {
-    /// Starts the run planner, the finding keeper, the run sweeper and the auto-remediator, until `cancel` or
-    /// [`Self::stop`].
+    /// Starts the run planner, the finding keeper, the run sweeper, the auto-remediator and the eraser, until `cancel`
+    /// or [`Self::stop`].
     pub fn start(options: &ProcessManagersOptions, cancel: &CancellationToken) -> Self {
         let mut managers = Self { statuses: Vec::new(), tasks: JoinSet::new(), cancel: cancel.child_token() };
         managers.spawn(RunPlanner::new(options.bus.clone(), Arc::clone(&options.catalog)), options);
         managers.spawn(FindingKeeper::new(options.bus.clone(), Arc::clone(&options.catalog)), options);
         managers.spawn(RunSweeper::new(options.bus.clone()), options);
         managers.spawn(AutoRemediator::new(options.bus.clone(), Arc::clone(&options.catalog)), options);
+        managers.spawn(Eraser::new(options.bus.clone(), options.pool.clone()), options);
         managers
     }
 

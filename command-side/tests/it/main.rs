@@ -5,7 +5,9 @@
 mod bus;
 mod bus_postgres;
 mod bus_promises;
+mod erasure;
 mod process_failures;
 mod processes;
+mod snapshots;
 mod stage;
 mod support;

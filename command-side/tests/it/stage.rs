@@ -72,7 +72,12 @@ impl Stage {
     }
 
     pub fn start(&self) -> ProcessManagers {
-        let (pool, bus, feed) = (self.pool.clone(), self.bus.clone(), Arc::clone(&self.feed));
+        self.start_with(&self.bus)
+    }
+
+    /// On another bus, such as one with a vault.
+    pub fn start_with(&self, bus: &CommandBus) -> ProcessManagers {
+        let (pool, bus, feed) = (self.pool.clone(), bus.clone(), Arc::clone(&self.feed));
         let options = ProcessManagersOptions {
             tick: Duration::from_millis(20),
             lease: Duration::from_secs(2),

@@ -12,8 +12,8 @@ pub struct Stage {
     _database: TestDatabase,
 }
 
-pub fn master(byte: u8) -> Option<MasterKey> {
-    Some(MasterKey::new(&[byte; 32]).unwrap())
+pub fn master(byte: u8) -> MasterKey {
+    MasterKey::new(&[byte; 32]).unwrap()
 }
 
 pub fn tenant() -> TenantId {
@@ -25,13 +25,13 @@ impl Stage {
         let database = TestDatabase::migrated().await;
         let options = migrations::connect_options(database.url()).unwrap();
         let pool = PgPoolOptions::new().max_connections(8).connect_with(options).await.unwrap();
-        let vault = Vault::connect(pool.clone(), master(1)).await.unwrap();
+        let vault = Vault::connect(pool.clone(), Some(master(1))).await.unwrap();
         Self { pool, vault, _database: database }
     }
 
     /// As another process would have it.
     pub async fn another(&self) -> Vault {
-        Vault::connect(self.pool.clone(), master(1)).await.unwrap()
+        Vault::connect(self.pool.clone(), Some(master(1))).await.unwrap()
     }
 
     pub async fn seal(&self, text: &str) -> String {
