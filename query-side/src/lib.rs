@@ -8,6 +8,7 @@
 
 mod basis;
 pub mod cache;
+pub mod comparison;
 pub mod error;
 pub mod loaders;
 pub mod page;
@@ -15,6 +16,7 @@ pub mod past;
 pub mod queries;
 pub mod views;
 pub mod wait;
+pub mod why;
 
 #[cfg(test)]
 mod plans;
@@ -22,6 +24,7 @@ mod plans;
 pub use cache::answers::{AnswerFigures, Answers, AnswersOptions, Entered, Question};
 pub use cache::reads::{Basis, Reads};
 pub use cache::{Cache, CacheFigures, CacheOptions, Topic};
+pub use comparison::{BaselineState, Between, Change, ChangedCheck, ComparedProblem, Comparison};
 pub use error::QueryError;
 pub use loaders::{
     DeploymentLoader, FindingLoader, FindingsByDeploymentLoader, FindingsByRunLoader, FirstOf, ResultsByRunLoader,
@@ -39,3 +42,4 @@ pub use views::policies::{EmergencyStopView, PolicyView, StatisticView};
 pub use views::remediations::{RemediationFilter, RemediationView};
 pub use views::runs::{RunFilter, RunStatus, RunView};
 pub use wait::{Behind, Watches};
+pub use why::{EvidenceReader, FindingOrigin, Why, WhyBounds, WhyEdge, WhyEdgeKind, WhyNode, WhyNodeKind, WhySubject};

@@ -18,6 +18,7 @@ use crate::views::{
     findings::{FindingFilter, FindingView},
     runs::{RunFilter, RunView},
 };
+use crate::why::EvidenceReader;
 use crate::wait::{self, Behind, LeastPosition, Watches};
 use chrono::{DateTime, Utc};
 use domain::{DeploymentId, FindingId, Outcome, Position, RunId, StreamVersion};
@@ -56,6 +57,7 @@ pub struct Queries {
     positions: Arc<LeastPosition>,
     reads: Option<Arc<Reads>>,
     as_of: Option<AsOf>,
+    evidence: Option<Arc<dyn EvidenceReader>>,
 }
 
 /// How far a projection has come, from its checkpoint.
@@ -84,13 +86,20 @@ impl Queries {
     /// Over a pool (see [`query_pool`]) and a cache ([`Cache::off`] where there is none).
     pub fn new(pool: PgPool, cache: Cache) -> Self {
         let (watches, positions) = (Arc::new(Watches::new()), Arc::default());
-        Self { pool, cache, log: None, watches, positions, reads: None, as_of: None }
+        Self { pool, cache, log: None, watches, positions, reads: None, as_of: None, evidence: None }
     }
 
     /// Lets [`Self::stream_history`] read the log.
     #[must_use]
     pub fn with_log(mut self, log: Arc<dyn EventLog>) -> Self {
         self.log = Some(log);
+        self
+    }
+
+    /// Lets [`Self::why`] show what was measured.
+    #[must_use]
+    pub fn with_evidence(mut self, evidence: Arc<dyn EvidenceReader>) -> Self {
+        self.evidence = Some(evidence);
         self
     }
 
@@ -436,6 +445,16 @@ impl Queries {
 
     pub(crate) fn the_log(&self) -> Result<&Arc<dyn EventLog>, QueryError> {
         Ok(self.log.as_ref().ok_or(LogError::Closed)?)
+    }
+
+    /// The event log, where there is one to read.
+    pub(crate) fn log(&self) -> Option<&Arc<dyn EventLog>> {
+        self.log.as_ref()
+    }
+
+    /// Where evidence is read, where it can be.
+    pub(crate) fn evidence(&self) -> Option<&Arc<dyn EvidenceReader>> {
+        self.evidence.as_ref()
     }
 
     /// What is read rests on this topic; on nothing that can be told where there is none.

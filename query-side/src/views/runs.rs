@@ -147,6 +147,22 @@ pub(crate) fn page(filter: &RunFilter, page: &PageRequest) -> Result<QueryBuilde
     Ok(sql)
 }
 
+/// A deployment's runs, oldest first: what is read through once from the beginning.
+pub(crate) fn oldest_first(
+    filter: &RunFilter,
+    after: Option<(DateTime<Utc>, RunId)>,
+    limit: i64,
+) -> QueryBuilder<'static, Postgres> {
+    let mut sql = QueryBuilder::new(format!("SELECT {COLUMNS} FROM view_runs"));
+    conditions(&mut sql, filter);
+    if let Some((at, id)) = after {
+        sql.push(if filter == &RunFilter::default() { " WHERE " } else { " AND " });
+        sql.push("(requested_at, id) > (").push_bind(at).push(", ").push_bind(id.0).push(")");
+    }
+    sql.push(" ORDER BY requested_at, id LIMIT ").push_bind(limit);
+    sql
+}
+
 impl FromRow<'_, PgRow> for RunView {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let count = |column: &str| row.try_get::<i32, _>(column).map(|count| count.max(0) as u32);
