@@ -3,31 +3,39 @@
 //! Whatever goes wrong on the way, a panic included, is a result: `Unknown` with its cause.
 
 use crate::check::Check;
-use crate::evidence::EvidenceStore;
-use crate::judge::{Effective, Judgement, Subject, ThresholdOverride, judge};
+use crate::evidence::judged::{JudgedMeasurement, in_force, overrides_of};
+use crate::evidence::{EvidenceStore, JSON, TOML};
+use crate::judge::{Effective, Judgement, Subject, judge};
 use crate::pack::Packs;
 use crate::probe::{Measurement, ProbeError, ProbeErrorKind, Probes, Target};
 use crate::queue::WorkItem;
+use crate::sealing::sealed;
 use crate::worker::CheckRunner;
 use chrono::{DateTime, Utc};
 use command_side::{Clock, CommandBus, trace};
-use domain::deployment::{Component, Deployment, DeploymentState};
+use domain::deployment::{Component, Deployment, DeploymentState, ThresholdOverride};
 use domain::diagnostic_run::CheckResult;
 use domain::{DeploymentId, EvidenceHash};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use serde_json::{Value, json};
 use std::any::Any;
+use std::collections::{BTreeMap, HashSet};
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
+use vault::Vault;
 
 /// Gives deployments as they are now.
 pub trait DeploymentSource: Send + Sync + 'static {
     /// The deployment's state; the error is in words.
     fn deployment(&self, id: DeploymentId) -> BoxFuture<'_, Result<DeploymentState, String>>;
+
+    /// The vault that personal columns are sealed in.
+    fn vault(&self) -> Vault {
+        Vault::off()
+    }
 }
 
 impl DeploymentSource for CommandBus {
@@ -38,22 +46,34 @@ impl DeploymentSource for CommandBus {
         }
         .boxed()
     }
-}
 
-/// Keeps measurements that are too large for an event.
-pub trait EvidenceSink: Send + Sync + 'static {
-    /// Stores a piece of JSON and gives its hash; the error is in words.
-    fn keep(&self, json: Vec<u8>, now: DateTime<Utc>) -> BoxFuture<'_, Result<EvidenceHash, String>>;
-}
-
-impl EvidenceSink for EvidenceStore {
-    fn keep(&self, json: Vec<u8>, now: DateTime<Utc>) -> BoxFuture<'_, Result<EvidenceHash, String>> {
-        async move { self.put(json, now).await.map_err(|error| error.to_string()) }.boxed()
+    fn vault(&self) -> Vault {
+        Self::vault(self).clone()
     }
 }
 
-/// Measurements up to this size are wholly in the observations' own rows.
-const INLINE_BYTES: usize = 512;
+/// Keeps measurements, and the files of the checks that judged them.
+pub trait EvidenceSink: Send + Sync + 'static {
+    /// Stores a piece of evidence and gives its hash; the error is in words.
+    fn keep(
+        &self,
+        bytes: Vec<u8>,
+        media_type: &'static str,
+        now: DateTime<Utc>,
+    ) -> BoxFuture<'_, Result<EvidenceHash, String>>;
+}
+
+impl EvidenceSink for EvidenceStore {
+    fn keep(
+        &self,
+        bytes: Vec<u8>,
+        media_type: &'static str,
+        now: DateTime<Utc>,
+    ) -> BoxFuture<'_, Result<EvidenceHash, String>> {
+        async move { self.put_as(bytes, media_type, now).await.map_err(|error| error.to_string()) }.boxed()
+    }
+}
+
 /// From so many rows on, judging is left to a blocking thread.
 const MANY_ROWS: usize = 200;
 
@@ -67,6 +87,8 @@ struct Inner {
     deployments: Arc<dyn DeploymentSource>,
     evidence: Arc<dyn EvidenceSink>,
     clock: Arc<dyn Clock>,
+    /// The digests of the check files that this process has stored.
+    definitions: Mutex<HashSet<String>>,
 }
 
 impl ProbeRunner {
@@ -78,7 +100,8 @@ impl ProbeRunner {
         evidence: Arc<dyn EvidenceSink>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self(Arc::new(Inner { packs, probes, deployments, evidence, clock }))
+        let definitions = Mutex::default();
+        Self(Arc::new(Inner { packs, probes, deployments, evidence, clock, definitions }))
     }
 
     /// Closes idle connections and waits, bounded, for queries that are being cancelled.
@@ -111,6 +134,14 @@ impl CheckRunner for ProbeRunner {
 struct Outcome {
     version: String,
     judgement: Judgement,
+    evidence: Option<EvidenceHash>,
+}
+
+impl Outcome {
+    /// It could not be measured.
+    fn unknown(item: &WorkItem, cause: String) -> Self {
+        Self { version: item.version.clone(), judgement: Judgement::unknown(cause), evidence: None }
+    }
 }
 
 impl Inner {
@@ -120,11 +151,11 @@ impl Inner {
         let done = AssertUnwindSafe(self.check(&item, now, &cancel)).catch_unwind().await;
         let outcome = match done {
             Ok(Ok(outcome)) => outcome,
-            Ok(Err(cause)) => Outcome { version: item.version.clone(), judgement: Judgement::unknown(cause) },
+            Ok(Err(cause)) => Outcome::unknown(&item, cause),
             Err(panic) => {
                 let cause = format!("the check failed in a way that is a defect of the platform: {}", words(&*panic));
                 tracing::error!(%cause, "a check panicked");
-                Outcome { version: item.version.clone(), judgement: Judgement::unknown(cause) }
+                Outcome::unknown(&item, cause)
             }
         };
         let judgement = outcome.judgement;
@@ -137,6 +168,7 @@ impl Inner {
             observations: judgement.observations,
             omitted: judgement.omitted,
             metrics: judgement.metrics,
+            evidence: outcome.evidence,
             measured_at: now,
             duration_ms: u32::try_from(started.elapsed().as_millis()).unwrap_or(u32::MAX),
         }
@@ -149,7 +181,8 @@ impl Inner {
         let name = &item.key.check.component;
         let component = deployment.components.get(name);
         let component = component.ok_or_else(|| format!("the deployment has no component {name} any more"))?;
-        let limits = effective(check, &deployment)?;
+        let overrides = overrides_of(code, &deployment);
+        let limits = in_force(check, &overrides)?;
         let target = Target {
             run: item.key.run,
             deployment: item.deployment,
@@ -160,72 +193,97 @@ impl Inner {
         };
         let measured = self.probes.measure(&check.probe, &target, cancel).await;
         log_trouble(measured.as_ref().err());
-        let (mut judgement, measured) = judged(Arc::clone(check), component.clone(), measured, limits, now).await?;
-        if let Ok(measurement) = &measured {
-            self.keep_evidence(&mut judgement, measurement).await;
-        }
+        let measured = match measured {
+            Ok(measurement) => Ok(sealed(&self.deployments.vault(), check, &item.tenant, measurement).await?),
+            Err(error) => Err(error),
+        };
+        let pack_version = self.packs.pack(&check.pack).map_or_else(String::new, |pack| pack.version.clone());
+        let bench =
+            Bench { check: Arc::clone(check), pack_version, component: component.clone(), overrides, limits, now };
+        let (mut judgement, record) = bench.judged(measured).await?;
+        let evidence = match record {
+            Some(record) => self.keep_evidence(check, &mut judgement, record, now).await,
+            None => None,
+        };
         for error in &judgement.text_errors {
             tracing::warn!(%error, "a text of the check could not be rendered");
         }
-        Ok(Outcome { version: check.version.clone(), judgement })
+        Ok(Outcome { version: check.version.clone(), judgement, evidence })
     }
 
-    /// Stores the whole measurement beside findings whose own rows do not hold all of it.
-    async fn keep_evidence(&self, judgement: &mut Judgement, measurement: &Measurement) {
-        if judgement.observations.is_empty() {
-            return;
-        }
-        let whole = json!({"rows": measurement.rows, "facts": measurement.facts, "taken_at": measurement.taken_at});
-        let whole = whole.to_string().into_bytes();
-        // A row whose texts were cut for the event is not whole, however small the measurement is.
-        let is_cut = judgement.observations.iter().any(|seen| {
-            let row = seen.evidence.inline.as_ref().and_then(Value::as_object);
-            row.is_some_and(|row| row.values().any(|value| value.as_str().is_some_and(|text| text.ends_with('…'))))
-        });
-        if whole.len() <= INLINE_BYTES && !is_cut {
-            return;
-        }
-        match self.evidence.keep(whole, measurement.taken_at).await {
+    /// Stores the measurement with all that its judgement rested on, also of a good result: it may be judged anew.
+    async fn keep_evidence(
+        &self,
+        check: &Check,
+        judgement: &mut Judgement,
+        record: Vec<u8>,
+        now: DateTime<Utc>,
+    ) -> Option<EvidenceHash> {
+        let kept = match self.keep_definition(check, now).await {
+            Ok(()) => self.evidence.keep(record, JSON, now).await,
+            Err(error) => Err(error),
+        };
+        match kept {
             Ok(hash) => {
                 judgement.observations.iter_mut().for_each(|seen| seen.evidence.hash = Some(hash.clone()));
+                Some(hash)
             }
-            // The finding stands with its own row: losing it for want of its attachment would be worse.
-            Err(error) => tracing::warn!(%error, "the evidence could not be stored"),
+            // The result stands with its own rows: losing it for want of its attachment would be worse.
+            Err(error) => {
+                tracing::warn!(%error, "the evidence could not be stored");
+                None
+            }
         }
     }
+
+    /// Stores the check's file, once in a process: without it nobody could judge as it did.
+    async fn keep_definition(&self, check: &Check, now: DateTime<Utc>) -> Result<(), String> {
+        // A set of texts is never half changed: a poisoned lock is as good as any.
+        if self.definitions.lock().unwrap_or_else(PoisonError::into_inner).contains(&check.digest) {
+            return Ok(());
+        }
+        self.evidence.keep(check.source.as_bytes().to_vec(), TOML, now).await?;
+        self.definitions.lock().unwrap_or_else(PoisonError::into_inner).insert(check.digest.clone());
+        Ok(())
+    }
 }
 
-fn effective(check: &Check, deployment: &DeploymentState) -> Result<Effective, String> {
-    let overrides = deployment.overrides.get(&check.code).into_iter().flatten();
-    Effective::overridden(
-        check,
-        overrides.map(|(threshold, given)| ThresholdOverride {
-            threshold,
-            warning: given.warning.as_deref(),
-            critical: given.critical.as_deref(),
-        }),
-    )
-}
-
-type Judged = (Judgement, Result<Measurement, ProbeError>);
-
-async fn judged(
+/// What a measurement is judged by.
+struct Bench {
     check: Arc<Check>,
+    pack_version: String,
     component: Component,
-    measured: Result<Measurement, ProbeError>,
+    overrides: BTreeMap<String, ThresholdOverride>,
     limits: Effective,
     now: DateTime<Utc>,
-) -> Result<Judged, String> {
-    let rows = measured.as_ref().map_or(0, |measurement| measurement.rows.len());
-    let work = move || {
-        let subject = Subject { component: component.name.as_str(), settings: &component.settings, now };
-        let judgement = judge(&check, subject, measured.as_ref(), &limits);
-        (judgement, measured)
-    };
-    if rows < MANY_ROWS {
-        return Ok(work());
+}
+
+/// A judgement, and the record of what it rests on where something was measured.
+type Judged = (Judgement, Option<Vec<u8>>);
+
+impl Bench {
+    async fn judged(self, measured: Result<Measurement, ProbeError>) -> Result<Judged, String> {
+        let rows = measured.as_ref().map_or(0, |measurement| measurement.rows.len());
+        let work = move || self.judge(measured);
+        if rows < MANY_ROWS {
+            return Ok(work());
+        }
+        tokio::task::spawn_blocking(work).await.map_err(|error| format!("judging the measurement failed: {error}"))
     }
-    tokio::task::spawn_blocking(work).await.map_err(|error| format!("judging the measurement failed: {error}"))
+
+    fn judge(self, measured: Result<Measurement, ProbeError>) -> Judged {
+        let Self { check, pack_version, component, overrides, limits, now } = self;
+        let subject = Subject { component: component.name.as_str(), settings: &component.settings, now };
+        match measured {
+            Err(error) => (judge(&check, subject, Err(&error), &limits), None),
+            Ok(measurement) => {
+                let record =
+                    JudgedMeasurement::new(&check, &pack_version, &component, overrides, &limits, &measurement);
+                let (record, measurement) = record.stored(measurement);
+                (judge(&check, subject, Ok(&measurement), &limits), Some(record))
+            }
+        }
+    }
 }
 
 fn log_trouble(error: Option<&ProbeError>) {

@@ -16,12 +16,14 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 use toml::Spanned;
 
 /// How long a measurement may take where the file does not say, and at most.
 const TIMEOUT: (Duration, Duration) = (Duration::from_secs(10), Duration::from_mins(10));
 const MAX_METRICS: usize = 16;
+const MAX_PERSONAL: usize = 16;
 
 pub(super) fn compile(
     pack: &str,
@@ -35,6 +37,7 @@ pub(super) fn compile(
     let versions = file.versions.as_ref().and_then(|text| c.spanned("versions", text, str::parse));
     let profiles = c.profiles(file.profiles);
     let probe = c.probe(probe);
+    let personal = c.personal(file.personal);
     let thresholds = c.thresholds(file.thresholds);
     let mut texts = Templates::default();
     let judge = c.judge(file.judge, &thresholds, &mut texts);
@@ -47,12 +50,15 @@ pub(super) fn compile(
         flap_from: file.hysteresis.flap_from.unwrap_or(default.flap_from),
         flap_until: file.hysteresis.flap_until.unwrap_or(default.flap_until),
     };
+    let digest = hex::encode(Sha256::digest(source.text.as_bytes()));
     match (code, probe) {
         (Some(code), Some(probe)) if c.errors.is_empty() => Ok(Check {
             code,
             title: file.title.into_inner(),
             pack: pack.to_owned(),
-            version: hex::encode(&Sha256::digest(source.text.as_bytes())[..6]),
+            version: digest[..12].to_owned(),
+            digest,
+            source: Arc::clone(&source.text),
             file: source.name.clone(),
             component: file.component,
             versions,
@@ -60,6 +66,7 @@ pub(super) fn compile(
             profiles,
             reversible: file.reversible,
             probe,
+            personal,
             thresholds,
             judge,
             texts,
@@ -110,6 +117,23 @@ impl Compiler<'_> {
             }
         }
         profiles
+    }
+
+    fn personal(&mut self, given: Vec<Spanned<String>>) -> Vec<String> {
+        let mut personal: Vec<String> = Vec::new();
+        for column in given {
+            let wrong = match column.get_ref().as_str() {
+                "" => Some("is empty"),
+                name if personal.iter().any(|earlier| earlier == name) => Some("is named twice"),
+                _ if personal.len() >= MAX_PERSONAL => Some("is one too many: at most 16"),
+                _ => None,
+            };
+            match wrong {
+                Some(message) => self.problem("personal", Some(column.span()), message),
+                None => personal.push(column.into_inner()),
+            }
+        }
+        personal
     }
 
     fn probe(&mut self, table: ProbeTable) -> Option<ProbePlan> {

@@ -36,6 +36,12 @@ pub(super) struct CheckFile {
     pub profiles: Option<Vec<Spanned<String>>>,
     /// Whether the platform can undo the remedy.
     pub reversible: Reversible,
+    /// The columns that tell who somebody is: logins, names, files that are named after people. Their values are sealed
+    /// as soon as they are measured, where the platform has a master key: conditions can compare them with each other
+    /// and with nothing else.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>", length(max = 16))]
+    pub personal: Vec<Spanned<String>>,
     /// Bounds by column; a deployment may override them.
     #[serde(default)]
     pub thresholds: BTreeMap<String, ThresholdFile>,

@@ -50,6 +50,7 @@ use domain::deployment::ComponentKind;
 use domain::finding::Hysteresis;
 use domain::{CheckCode, Outcome};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The largest check file accepted, in bytes.
@@ -66,6 +67,10 @@ pub struct Check {
     pub pack: String,
     /// The first 12 hex digits of the SHA-256 of its file.
     pub version: String,
+    /// The SHA-256 of its file, in hex.
+    pub digest: String,
+    /// The text of its file.
+    pub source: Arc<str>,
     /// Its file, as shown in errors.
     pub file: String,
     /// The kind of component that it looks at.
@@ -80,6 +85,8 @@ pub struct Check {
     pub reversible: Reversible,
     /// How to measure.
     pub probe: ProbePlan,
+    /// The columns whose values are personal.
+    pub personal: Vec<String>,
     /// Its own thresholds, by the column that they bound.
     pub thresholds: BTreeMap<String, Threshold>,
     /// How to judge.

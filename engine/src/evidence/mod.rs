@@ -2,19 +2,28 @@
 //! hash.
 //!
 //! The hash is of the bytes as given, so that anybody can check a piece of evidence against the event that names it.
+//! [`judged`] is what the runner keeps of a measurement; beside it are the files of the checks that judged.
+
+pub mod judged;
 
 use chrono::{DateTime, Utc};
 use domain::EvidenceHash;
 use sha2::{Digest, Sha256};
 use sqlx::Row;
 use sqlx::postgres::PgPool;
+use std::collections::HashMap;
 use std::io::Read;
 
 /// The largest piece that is stored whole, in bytes.
 pub const EVIDENCE_BYTES_MAX: usize = 4 << 20;
 /// What is kept of the start of a larger one. JSON escapes may make six bytes of one: it stays below the maximum.
 const START_BYTES: usize = 512 << 10;
-const MEDIA_TYPE: &str = "application/json";
+/// The most pieces that one statement reads.
+pub const READ_MAX: usize = 16;
+/// What a piece of evidence is, unless it is something else.
+pub const JSON: &str = "application/json";
+/// What the file of a check is.
+pub const TOML: &str = "application/toml";
 const LEVEL: i32 = 3;
 
 /// Why evidence was not stored or read.
@@ -74,12 +83,31 @@ impl EvidenceStore {
 
     /// Stores one piece of JSON; the same bytes are stored once.
     pub async fn put(&self, json: Vec<u8>, now: DateTime<Utc>) -> Result<EvidenceHash, EvidenceError> {
-        self.put_all(vec![json], now).await?.pop().ok_or(EvidenceError::Interrupted)
+        self.put_as(json, JSON, now).await
+    }
+
+    /// Stores one piece of something; the same bytes are stored once.
+    pub async fn put_as(
+        &self,
+        bytes: Vec<u8>,
+        media_type: &'static str,
+        now: DateTime<Utc>,
+    ) -> Result<EvidenceHash, EvidenceError> {
+        self.store(vec![bytes], media_type, now).await?.pop().ok_or(EvidenceError::Interrupted)
     }
 
     /// Stores pieces of JSON in one statement; gives their hashes in the same order. One larger than
     /// [`EVIDENCE_BYTES_MAX`] is replaced by an object that says so and holds its start.
     pub async fn put_all(&self, pieces: Vec<Vec<u8>>, now: DateTime<Utc>) -> Result<Vec<EvidenceHash>, EvidenceError> {
+        self.store(pieces, JSON, now).await
+    }
+
+    async fn store(
+        &self,
+        pieces: Vec<Vec<u8>>,
+        media_type: &'static str,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<EvidenceHash>, EvidenceError> {
         if pieces.is_empty() {
             return Ok(Vec::new());
         }
@@ -99,12 +127,31 @@ impl EvidenceStore {
         .bind(keys)
         .bind(bytes)
         .bind(sizes)
-        .bind(MEDIA_TYPE)
+        .bind(media_type)
         .bind(now)
         .execute(&self.pool)
         .await?;
         let damaged = |hash: String| EvidenceError::Damaged { hash };
         hashes.into_iter().map(|hash| EvidenceHash::new(hash.clone()).map_err(|_| damaged(hash))).collect()
+    }
+
+    /// Reads several pieces in one statement, at most [`READ_MAX`], and checks each against its hash. One that is not
+    /// there is left out; one that is damaged is an error of its own.
+    pub async fn get_all(
+        &self,
+        hashes: &[EvidenceHash],
+    ) -> Result<HashMap<EvidenceHash, Result<Vec<u8>, EvidenceError>>, EvidenceError> {
+        let wanted: Vec<String> = hashes.iter().take(READ_MAX).map(ToString::to_string).collect();
+        let rows: Vec<(String, Vec<u8>)> =
+            sqlx::query_as("SELECT hash, bytes FROM cmdiag.evidence WHERE hash = ANY($1)")
+                .bind(&wanted)
+                .fetch_all(&self.pool)
+                .await?;
+        let unpack_all = move || rows.into_iter().map(|(hash, packed)| (hash.clone(), unpack(&packed, hash))).collect();
+        let unpacked: Vec<(String, Result<Vec<u8>, EvidenceError>)> =
+            tokio::task::spawn_blocking(unpack_all).await.map_err(|_| EvidenceError::Interrupted)?;
+        // What the table's own constraint let in is a hash.
+        Ok(unpacked.into_iter().filter_map(|(hash, bytes)| Some((EvidenceHash::new(hash).ok()?, bytes))).collect())
     }
 
     /// Reads one piece, and checks it against its hash.

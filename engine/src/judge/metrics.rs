@@ -23,6 +23,7 @@ impl Metrics {
             let name = if resource.as_str() == bench.subject.component {
                 column.clone()
             } else {
+                let resource = domain::personal::by_subject(resource.as_str());
                 crate::check::cut(&format!("{column}[{resource}]"), MAX_NAME_CHARS)
             };
             self.0.entry(name).or_insert(value);

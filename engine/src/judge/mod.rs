@@ -269,7 +269,10 @@ fn inline_evidence(row: &Row) -> Value {
     let mut left = MAX_INLINE_EVIDENCE_BYTES;
     for (name, value) in row {
         let value = match value {
-            Value::String(text) => Value::String(crate::check::cut(text, 120)),
+            // A sealed text is of use as a whole only.
+            Value::String(text) if domain::Sealed::parse(text).is_none() => {
+                Value::String(crate::check::cut(text, 120))
+            }
             other => other.clone(),
         };
         let size = name.len() + value.to_string().len() + 4;

@@ -50,6 +50,11 @@ impl Effective {
         Ok(Self(all))
     }
 
+    /// Each threshold by its name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Threshold)> {
+        self.0.iter().map(|(name, threshold)| (name.as_str(), threshold))
+    }
+
     pub(super) fn get(&self, name: &str) -> Option<&Threshold> {
         self.0.get(name)
     }

@@ -96,6 +96,11 @@ impl Packs {
         self.packs.values()
     }
 
+    /// The pack of a name.
+    pub fn pack(&self, name: &str) -> Option<&Pack> {
+        self.packs.get(name)
+    }
+
     /// The checks, by code.
     pub fn checks(&self) -> impl Iterator<Item = &Arc<Check>> {
         self.checks.values()

@@ -90,6 +90,7 @@ pub(crate) fn unknown_result(item: &WorkItem, cause: String, at: DateTime<Utc>, 
         observations: Vec::new(),
         omitted: 0,
         metrics: BTreeMap::new(),
+        evidence: None,
         measured_at: at,
         duration_ms: u32::try_from(took.as_millis()).unwrap_or(u32::MAX),
     }

@@ -392,7 +392,7 @@ fn size_of_result(result: &CheckResult) -> usize {
         let evidence = one.evidence.inline.as_ref().map_or(0, |json| json.to_string().len());
         300 + one.symptom.len() + one.cause.len() + one.impact.len() + one.advice.len() + evidence
     };
-    400 + result.summary.len()
+    500 + result.summary.len()
         + result.unknown_cause.as_ref().map_or(0, String::len)
         + result.metrics.len() * 40
         + result.observations.iter().map(observation).sum::<usize>()

@@ -95,6 +95,7 @@ fn not_recorded(result: &CheckResult, why: &str) -> CheckResult {
         observations: Vec::new(),
         omitted: 0,
         metrics: std::collections::BTreeMap::new(),
+        evidence: None,
         measured_at: result.measured_at,
         duration_ms: result.duration_ms,
     }

@@ -211,6 +211,7 @@ pub fn ok_result(item: &WorkItem) -> CheckResult {
         observations: Vec::new(),
         omitted: 0,
         metrics: BTreeMap::new(),
+        evidence: None,
         measured_at: Utc::now(),
         duration_ms: 0,
     }

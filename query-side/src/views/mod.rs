@@ -19,7 +19,8 @@ use std::str::FromStr;
 use uuid::Uuid;
 
 /// The projections behind the views, alphabetical: what [`crate::Queries::wait_for`] waits for.
-pub const PROJECTIONS: [&str; 9] = [
+pub const PROJECTIONS: [&str; 10] = [
+    "causation",
     "check_results",
     "daily_figures",
     "deployments",

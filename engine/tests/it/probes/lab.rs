@@ -61,7 +61,12 @@ impl DeploymentSource for Known {
 pub struct NoSink;
 
 impl EvidenceSink for NoSink {
-    fn keep(&self, _: Vec<u8>, _: chrono::DateTime<Utc>) -> BoxFuture<'_, Result<EvidenceHash, String>> {
+    fn keep(
+        &self,
+        _: Vec<u8>,
+        _: &'static str,
+        _: chrono::DateTime<Utc>,
+    ) -> BoxFuture<'_, Result<EvidenceHash, String>> {
         std::future::ready(Err("none is kept here".to_owned())).boxed()
     }
 }

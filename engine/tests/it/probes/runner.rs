@@ -4,6 +4,7 @@ use command_side::{CheckCatalog, ManualClock, PlanError};
 use domain::deployment::{ComponentKind, DeploymentState, ThresholdOverride};
 use domain::diagnostic_run::{CheckKey, CheckResult, Priority};
 use domain::{CheckCode, CorrelationId, DeploymentId, EvidenceHash, Outcome, RunId, TenantId};
+use engine::evidence::judged::JudgedMeasurement;
 use engine::pack::Packs;
 use engine::probe::{MemoryOffsets, Probes};
 use engine::queue::{ItemKey, WorkItem};
@@ -11,6 +12,7 @@ use engine::runner::{DeploymentSource, EvidenceSink, ProbeRunner};
 use engine::worker::CheckRunner;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -82,9 +84,15 @@ impl DeploymentSource for Known {
 struct Kept(Mutex<Vec<Vec<u8>>>);
 
 impl EvidenceSink for Kept {
-    fn keep(&self, json: Vec<u8>, _: DateTime<Utc>) -> BoxFuture<'_, Result<EvidenceHash, String>> {
-        self.0.lock().unwrap().push(json);
-        std::future::ready(Ok(EvidenceHash::new("ab").unwrap())).boxed()
+    fn keep(
+        &self,
+        bytes: Vec<u8>,
+        _: &'static str,
+        _: DateTime<Utc>,
+    ) -> BoxFuture<'_, Result<EvidenceHash, String>> {
+        let hash = hex::encode(Sha256::digest(&bytes));
+        self.0.lock().unwrap().push(bytes);
+        std::future::ready(Ok(EvidenceHash::new(hash).unwrap())).boxed()
     }
 }
 
@@ -169,21 +177,32 @@ async fn overridden_thresholds_count_and_a_bad_one_is_unknown() {
 }
 
 #[tokio::test]
-async fn large_measurements_go_to_the_evidence_store() {
+async fn every_measurement_is_kept_with_all_that_its_judgement_rested_on() {
     let evidence = Arc::<Kept>::default();
-    let small = run(Ok(deployment("echo 'full|used=95'")), "T-PLUGIN", &evidence).await;
-    assert_eq!((small.observations[0].evidence.hash.as_ref(), evidence.0.lock().unwrap().len()), (None, 0));
-    let script =
-        "echo 'full|used=95'; for i in a b c d e f g h i j k l m n o p; do echo a rather long line of text $i; done";
-    let large = run(Ok(deployment(script)), "T-PLUGIN", &evidence).await;
-    let kept = evidence.0.lock().unwrap().remove(0);
-    let kept: serde_json::Value = serde_json::from_slice(&kept).unwrap();
-    assert_eq!(kept["rows"][0]["used"], 95.0);
-    let seen = &large.observations[0].evidence;
-    assert!(seen.hash.is_some() && seen.inline.as_ref().unwrap().to_string().len() < 700);
-    // A good result keeps nothing.
-    run(Ok(deployment(&script.replace("95", "5"))), "T-PLUGIN", &evidence).await;
-    assert!(evidence.0.lock().unwrap().is_empty());
+    let mut state = deployment("echo 'full|used=95'");
+    let given = ThresholdOverride { warning: Some("70".to_owned()), critical: None };
+    let of_check = BTreeMap::from([("used".to_owned(), given)]);
+    state.overrides = Arc::new(BTreeMap::from([(CheckCode::new("T-PLUGIN").unwrap(), of_check)]));
+    for (script, outcome) in [("echo 'full|used=95'", Outcome::Critical), ("echo 'well|used=5'", Outcome::Ok)] {
+        state.components = deployment(script).components;
+        let result = run(Ok(state.clone()), "T-PLUGIN", &evidence).await;
+        assert_eq!(result.outcome, outcome);
+        let kept = std::mem::take(&mut *evidence.0.lock().unwrap());
+        assert_eq!(kept.len(), 2, "the check's file and the measurement");
+        assert_eq!(kept[0], CHECK.as_bytes());
+        assert_eq!(result.evidence.as_ref().unwrap().as_str(), hex::encode(Sha256::digest(&kept[1])));
+        assert!(result.observations.iter().all(|seen| seen.evidence.hash == result.evidence));
+        let record = JudgedMeasurement::read(&kept[1]).unwrap();
+        assert_eq!(record.definition, hex::encode(Sha256::digest(CHECK.as_bytes())));
+        assert!(record.definition.starts_with(&record.version) && record.version == result.version);
+        assert_eq!((record.pack.as_str(), record.pack_version.as_str()), ("t", "1"));
+        assert_eq!(record.settings["script"], script);
+        let bounds = &record.thresholds["used"];
+        assert_eq!((bounds.warning.as_deref(), bounds.critical.as_deref()), (Some("70"), Some("90")));
+    }
+    // What could not be measured leaves nothing to judge anew.
+    let result = run(Ok(deployment("sleep 30")), "T-PLUGIN", &evidence).await;
+    assert_eq!((result.evidence, evidence.0.lock().unwrap().len()), (None, 0));
 }
 
 #[test]
