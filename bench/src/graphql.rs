@@ -125,7 +125,7 @@ pub async fn seeded(url: &str) -> Result<Arc<[String]>> {
     Ok(story.deployments.iter().flat_map(|told| &told.runs).map(body).collect())
 }
 
-/// Waits until the projectors have filled the views.
+/// Waits until the projectors have filled the views; their statistics are then made anew.
 pub async fn wait_for_views(url: &str) -> Result<()> {
     let pool: PgPool = world::pool(url, 1).await?;
     let sql =
@@ -134,6 +134,9 @@ pub async fn wait_for_views(url: &str) -> Result<()> {
     loop {
         let there: i64 = sqlx::query_scalar(sql).fetch_one(&pool).await?;
         if there as usize == projections::all().len() {
+            // As autovacuum leaves a database that has been up for some minutes: until it has been here, plans rest on
+            // guesses about tables that were empty a moment ago.
+            sqlx::query("VACUUM (ANALYZE)").execute(&pool).await.context("vacuum the views")?;
             return Ok(());
         }
         ensure!(Instant::now() < until, "only {there} views have come to the log's end within {VIEWS_BOUND:?}");

@@ -27,8 +27,9 @@ pub const HOW: &str = "One `cmdiag serve` (API and projectors) over 100 deployme
     average), ask again; the time runs from the sending. `open`: 10,000 requests a second, due at random moments \
     whatever becomes of those before, over 1,000 kept connections; the time runs from the moment that a request is \
     due. Each for 20 s, after a few seconds that do not count. Refused is what is turned away (503), failed what \
-    else is not data without \
-    errors. The load generator with its sockets, the writer and the database share the two cores with the server.";
+    else is not data without errors. The views are vacuumed and analysed \
+    before, as autovacuum does within minutes. The load generator with its sockets, the writer and the database share \
+    the two cores with the server.";
 
 const USERS: usize = 5_000;
 const THINK: Duration = Duration::from_millis(450);

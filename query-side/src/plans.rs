@@ -169,9 +169,11 @@ async fn rows_of_one_owner_come_from_an_index() {
         assert_indexed(&pool, "history", sql).await;
     }
     let day = |number| NaiveDate::from_ymd_opt(2026, 2, number).unwrap();
-    let week = DailyFigureFilter { from: day(1), until: day(7), deployment: None, check: None, severities: vec![] };
+    let (from, until, tenant) = (day(1), day(7), None);
+    let week = DailyFigureFilter { tenant, from, until, deployment: None, check: None, severities: vec![] };
     let of_deployment = DailyFigureFilter { deployment: Some(deployment()), ..week.clone() };
-    for filter in [week, of_deployment] {
+    let of_tenant = DailyFigureFilter { tenant: Some("default".to_owned()), ..week.clone() };
+    for filter in [week, of_deployment, of_tenant] {
         assert_indexed(&pool, "daily", daily_figures::page(&filter, &page).unwrap()).await;
     }
 }

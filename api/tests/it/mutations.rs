@@ -176,6 +176,7 @@ async fn nobody_changes_a_deployment_a_run_or_a_finding_of_another_tenant() {
     let finding = api.sighting(deployment, run, "store-1/000/a.docx", Outcome::Critical).await;
     let other = api.beside(TenantId::new("other").unwrap(), api.uncached()).await;
     let mutations = [
+        ("requestRun", "RequestRunInput", json!({ "deploymentId": deployment.to_string() })),
         (
             "retireDeployment",
             "RetireDeploymentInput",
@@ -192,5 +193,33 @@ async fn nobody_changes_a_deployment_a_run_or_a_finding_of_another_tenant() {
         let own = api.data(&query, variables).await;
         let accepted = format!("{}{}Accepted", name[..1].to_uppercase(), &name[1..]);
         assert_eq!(own[name]["__typename"], json!(accepted), "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_reads_the_results_figures_or_events_of_another_tenant() {
+    let api = Api::start().await;
+    let deployment = api.deployment("records").await;
+    let run = api.run(deployment, 1).await;
+    let finding = api.sighting(deployment, run, "store-1/000/a.docx", Outcome::Critical).await;
+    let other = api.beside(TenantId::new("other").unwrap(), api.uncached()).await;
+    let of = |kind: &str, id: &str| {
+        format!("{{ history(stream: {{ type: {kind}, id: \"{id}\" }}, first: 5) {{ eventType }} }}")
+    };
+    for (query, list) in [
+        (format!("{{ checkResults(runId: \"{run}\") {{ nodes {{ checkCode }} }} }}"), "/checkResults/nodes"),
+        (
+            "{ dailyFigures(filter: { from: \"2000-01-01\", until: \"2999-12-31\" }) { nodes { day } } }".to_owned(),
+            "/dailyFigures/nodes",
+        ),
+        (of("DEPLOYMENT", &deployment.to_string()), "/history"),
+        (of("DIAGNOSTIC_RUN", &run.to_string()), "/history"),
+        (of("FINDING", &finding.to_string()), "/history"),
+    ] {
+        let length = |data: &serde_json::Value| data.pointer(list).and_then(|rows| Some(rows.as_array()?.len()));
+        let own = api.data(&query, json!({})).await;
+        assert!(length(&own) > Some(0), "{query}: {own}");
+        let stranger = other.data(&query, json!({})).await;
+        assert_eq!(length(&stranger), Some(0), "{query}: {stranger}");
     }
 }

@@ -48,6 +48,8 @@ pub struct DailyFigure {
 /// Which figures. The days are a must: they bound what is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DailyFigureFilter {
+    /// Of this tenant's deployments.
+    pub tenant: Option<String>,
     /// From this day on.
     pub from: NaiveDate,
     /// Until this day, inclusive.
@@ -86,6 +88,10 @@ pub(crate) fn page(
     all.and().push("day <= ").push_bind(filter.until);
     if let Some(check) = &filter.check {
         all.and().push("check_code = ").push_bind(check.clone());
+    }
+    if let Some(tenant) = &filter.tenant {
+        let sql = all.and().push("EXISTS (SELECT FROM view_deployments d WHERE d.id = deployment_id AND d.tenant = ");
+        sql.push_bind(tenant.clone()).push(")");
     }
     all.words("severity", &mut filter.severities.iter().map(|severity| severity.as_str()));
     if let Some((day, deployment, check, severity)) = after {

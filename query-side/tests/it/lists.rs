@@ -257,6 +257,7 @@ async fn figures_and_histories_are_read_in_bounds() {
     let queries = world.queries();
     let day = |text: &str| text.parse::<NaiveDate>().unwrap();
     let filter = DailyFigureFilter {
+        tenant: None,
         from: day("2026-01-01"),
         until: day("2026-12-31"),
         deployment: None,
@@ -269,6 +270,7 @@ async fn figures_and_histories_are_read_in_bounds() {
         sqlx::query_scalar("SELECT count(*) FROM view_check_results").fetch_one(&world.pool).await.unwrap();
     assert_eq!(results, recorded);
     let narrow = DailyFigureFilter {
+        tenant: None,
         deployment: Some(all[0].deployment_id),
         check: Some(all[0].check_code.clone()),
         severities: vec![Outcome::Critical],
