@@ -93,6 +93,48 @@ impl PrivatePostgres {
         format!("postgres://{SUPERUSER}:{}@127.0.0.1:{}/{database}", self.password, self.port)
     }
 
+    /// The URL of one of its databases, as a role that [`Self::ensure_login`] made.
+    pub fn url_as(&self, role: &str, password: &str, database: &str) -> String {
+        format!("postgres://{role}:{password}@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// Makes a role that can log in and has the rights of `group`, no others, unless it is there; returns its password,
+    /// which is kept beside the superuser's. The group is made where there is none.
+    pub async fn ensure_login(&self, role: &str, group: &str) -> Result<String, ServerError> {
+        let mut connection = self.connect("postgres").await?;
+        let mut transaction = connection.begin().await.map_err(not_started)?;
+        // Two processes that do this at once would collide.
+        sqlx::query("SELECT pg_advisory_xact_lock(7203317152)")
+            .execute(&mut *transaction)
+            .await
+            .map_err(not_started)?;
+        let file = self.options.folder.join(format!("password.{role}"));
+        let kept = std::fs::read_to_string(&file).ok().map(|text| text.trim().to_owned());
+        let password = kept.clone().filter(|text| !text.is_empty()).unwrap_or_else(new_password);
+        if kept.as_ref() != Some(&password) {
+            write_private(&file, &password)?;
+        }
+        for (name, attributes) in [(group, "NOLOGIN"), (role, "LOGIN")] {
+            let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = $1)")
+                .bind(name)
+                .fetch_one(&mut *transaction)
+                .await
+                .map_err(not_started)?;
+            if !exists {
+                let make = format!("CREATE ROLE {} {attributes}", quoted(name));
+                sqlx::query(&make).execute(&mut *transaction).await.map_err(not_started)?;
+            }
+        }
+        // The password is of our own making: hexadecimal digits.
+        let settle = format!("ALTER ROLE {} PASSWORD '{password}'", quoted(role));
+        sqlx::query(&settle).execute(&mut *transaction).await.map_err(not_started)?;
+        let join = format!("GRANT {} TO {}", quoted(group), quoted(role));
+        sqlx::query(&join).execute(&mut *transaction).await.map_err(not_started)?;
+        transaction.commit().await.map_err(not_started)?;
+        connection.close().await.map_err(not_started)?;
+        Ok(password)
+    }
+
     /// Its port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
@@ -112,8 +154,10 @@ impl PrivatePostgres {
             .await
             .map_err(not_started)?;
         if !exists {
-            let quoted = format!("CREATE DATABASE \"{}\"", name.replace('"', "\"\""));
-            sqlx::query(&quoted).execute(&mut connection).await.map_err(not_started)?;
+            sqlx::query(&format!("CREATE DATABASE {}", quoted(name)))
+                .execute(&mut connection)
+                .await
+                .map_err(not_started)?;
         }
         connection.close().await.map_err(not_started)
     }
@@ -224,6 +268,14 @@ impl PrivatePostgres {
     }
 }
 
+fn new_password() -> String {
+    format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple())
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
 async fn try_connect(port: u16, password: &str, database: &str) -> Result<PgConnection, sqlx::Error> {
     let options = PgConnectOptions::new_without_pgpass()
         .host("127.0.0.1")
@@ -256,7 +308,7 @@ async fn init_cluster(folder: &Path, programs: &Path, account: Option<Account>) 
     }
     reachable(folder, account).await?;
     Account::own(account, &making)?;
-    let password = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+    let password = new_password();
     let handed = making.with_extension("password");
     write_private(&handed, &password)?;
     if account.is_some() {

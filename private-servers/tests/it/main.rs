@@ -47,6 +47,26 @@ async fn a_second_start_attaches_to_the_running_server() {
 }
 
 #[tokio::test]
+async fn a_role_of_its_own_has_the_rights_of_its_group_and_no_others() {
+    let folder = test_folder();
+    let server = PrivatePostgres::start(PostgresOptions::new(folder.path()).without_fsync()).await.unwrap();
+    server.ensure_database("ours").await.unwrap();
+    let password = server.ensure_login("service", "workers").await.unwrap();
+    assert_eq!(server.ensure_login("service", "workers").await.unwrap(), password);
+    let mut connection = PgConnection::connect(&server.url_as("service", &password, "ours")).await.unwrap();
+    let rights: (bool, bool, bool, bool) = sqlx::query_as(
+        "SELECT rolsuper, rolcreaterole, rolcreatedb, pg_has_role(rolname, 'workers', 'USAGE') \
+         FROM pg_roles WHERE rolname = current_user",
+    )
+    .fetch_one(&mut connection)
+    .await
+    .unwrap();
+    assert_eq!(rights, (false, false, false, true));
+    assert!(sqlx::query("CREATE ROLE another").execute(&mut connection).await.is_err());
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_dropped_server_stops_by_itself() {
     let folder = test_folder();
     let server = PrivatePostgres::start(PostgresOptions::new(folder.path()).without_fsync()).await.unwrap();
