@@ -13,10 +13,12 @@ pub mod catalogue;
 pub mod health;
 pub mod http;
 pub mod metrics;
+mod opening;
 pub mod options;
 pub mod problem;
 pub mod schema;
 pub mod state;
+pub mod what_if;
 mod stream;
 mod topics;
 

@@ -9,17 +9,12 @@ use crate::options::ApiOptions;
 use crate::schema::documents::Documents;
 use crate::schema::{self, ApiSchema, HealthWatch};
 use crate::topics::Topics;
-use async_graphql::Request;
-use async_graphql::dataloader::DataLoader;
 use command_side::{Clock, CommandBus};
 use domain::TenantId;
 use event_store::LiveFeed;
 use query_side::queries::ProjectionPosition;
 use query_side::views::PROJECTIONS;
-use query_side::{
-    DeploymentLoader, FindingLoader, FindingsByDeploymentLoader, FindingsByRunLoader, Queries, QueryError,
-    ResultsByRunLoader, RunLoader,
-};
+use query_side::{Queries, QueryError};
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +22,7 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use vault::Vault;
 
 /// How long an answer of the database to `/health` and `/ready` is good for: probes do not become load.
 const PING_GOOD_FOR: Duration = Duration::from_millis(500);
@@ -74,6 +70,8 @@ pub struct Inner {
     pub(crate) queries: Queries,
     pub(crate) options: ApiOptions,
     pub(crate) tenant: TenantId,
+    /// What names are opened with, on their way out.
+    pub(crate) vault: Vault,
     pub(crate) schema: ApiSchema,
     pub(crate) metrics: Arc<Metrics>,
     /// What callers may read; kept answers are told apart by it. All callers of the tenant may read the same.
@@ -92,6 +90,7 @@ impl ApiState {
     /// Starts the dispatcher of subscriptions; it ends with `cancel`.
     pub fn new(parts: ApiParts) -> Self {
         let ApiParts { bus, queries, feed, health, metrics, catalogue, clock, tenant, options, cancel } = parts;
+        let vault = bus.vault().clone();
         let mut metrics = metrics;
         metrics.push(Arc::new(AnswerSamples(queries.cache().clone())));
         let metrics = Metrics::new(metrics);
@@ -123,6 +122,7 @@ impl ApiState {
             queries,
             options,
             tenant,
+            vault,
             schema,
             metrics,
             cancel,
@@ -140,17 +140,6 @@ impl ApiState {
     pub async fn drained(&self) {
         self.tasks.close();
         self.tasks.wait().await;
-    }
-
-    /// Loaders of one request: what it asks for one by one is read in one statement each.
-    pub(crate) fn with_loaders(request: Request, queries: &Queries) -> Request {
-        request
-            .data(DataLoader::new(DeploymentLoader(queries.clone()), tokio::spawn))
-            .data(DataLoader::new(RunLoader(queries.clone()), tokio::spawn))
-            .data(DataLoader::new(FindingLoader(queries.clone()), tokio::spawn))
-            .data(DataLoader::new(ResultsByRunLoader(queries.clone()), tokio::spawn))
-            .data(DataLoader::new(FindingsByRunLoader(queries.clone()), tokio::spawn))
-            .data(DataLoader::new(FindingsByDeploymentLoader(queries.clone()), tokio::spawn))
     }
 }
 

@@ -15,11 +15,14 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("migrations", &[]),
     ("private-servers", &["migrations"]),
     ("event-store", &["domain"]),
-    ("command-side", &["domain", "event-store"]),
-    ("engine", &["domain", "event-store", "command-side"]),
+    ("vault", &["domain", "event-store"]),
+    ("audit", &["domain", "event-store"]),
+    ("command-side", &["domain", "event-store", "vault"]),
+    ("engine", &["domain", "event-store", "vault", "command-side"]),
     ("projections", &["domain", "event-store"]),
     ("query-side", &["domain", "event-store", "projections"]),
-    ("api", &["domain", "event-store", "command-side", "query-side"]),
+    ("export", &["domain", "event-store", "query-side"]),
+    ("api", &["domain", "event-store", "vault", "command-side", "query-side"]),
     ("lab", &["private-servers"]),
 ];
 

@@ -68,8 +68,11 @@ async fn answer(
     };
     let work = async { answered(state, caller, allowed, asked.await?).await };
     match tokio::time::timeout(state.options.request_timeout, work).await {
-        Ok(Ok(Answered::Fine(body))) => dressed(StatusCode::OK, media, body.into(), state.options.retry_after),
-        Ok(Ok(Answered::Response(response))) => respond(state, media, *response),
+        Ok(Ok(Answered::Fine(body))) => {
+            let body = state.opened_body(body).await;
+            dressed(StatusCode::OK, media, body.into(), state.options.retry_after)
+        }
+        Ok(Ok(Answered::Response(response))) => respond(state, media, *response).await,
         Ok(Err(Turned::Malformed(Malformed { status, error }))) => refuse(state, media, status, error),
         Ok(Err(Turned::Away)) => {
             state.metrics.shed.inc();
@@ -116,21 +119,19 @@ fn status_of(response: &GraphqlResponse, media: Media) -> StatusCode {
     }
 }
 
-fn respond(state: &ApiState, media: Media, response: GraphqlResponse) -> Response {
+async fn respond(state: &ApiState, media: Media, response: GraphqlResponse) -> Response {
     let status = status_of(&response, media);
-    let mut answer = encode(status, media, &response, state.options.retry_after);
+    let Ok(body) = body_of(&response) else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
+    let body = state.opened_body(body.into()).await;
+    let mut answer = dressed(status, media, body.into(), state.options.retry_after);
     answer.headers_mut().extend(response.http_headers);
     answer
 }
 
 fn refuse(state: &ApiState, media: Media, status: StatusCode, error: ServerError) -> Response {
     let response = GraphqlResponse::from_errors(vec![error]);
-    encode(status, media, &response, state.options.retry_after)
-}
-
-fn encode(status: StatusCode, media: Media, response: &GraphqlResponse, retry_after: Duration) -> Response {
-    match body_of(response) {
-        Ok(body) => dressed(status, media, body.into(), retry_after),
+    match body_of(&response) {
+        Ok(body) => dressed(status, media, body.into(), state.options.retry_after),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }

@@ -137,7 +137,7 @@ impl Pump {
             };
             let Some(response) = response else { break None };
             let reached = self.resume.get();
-            if !self.send(next(&response, reached)).await {
+            if !self.send(self.next(&response, reached).await).await {
                 self.state.metrics.slow_clients.get_or_create(&StreamLabels { transport: TRANSPORT }).inc();
                 break Some(CutOff::Slow);
             }
@@ -145,22 +145,22 @@ impl Pump {
         };
         if let Some(cut) = cut {
             // Waits once more: a client that was only slow learns where to resume.
-            let _ = self.send(next(&cut.response(sent), None)).await;
+            let _ = self.send(self.next(&cut.response(sent), None).await).await;
         }
         let _ = self.send(Event::default().event("complete").data("")).await;
+    }
+
+    async fn next(&self, response: &GraphqlResponse, position: Option<Position>) -> Event {
+        let data = serde_json::to_string(response).unwrap_or_default();
+        let event = Event::default().event("next").data(self.state.opened_text(data).await);
+        match position {
+            Some(position) => event.id(position.to_string()),
+            None => event,
+        }
     }
 
     /// False where the client did not take it in time.
     async fn send(&self, event: Event) -> bool {
         self.sender.send_timeout(Ok(event), self.state.options.slow_client).await.is_ok()
-    }
-}
-
-fn next(response: &GraphqlResponse, position: Option<Position>) -> Event {
-    let data = serde_json::to_string(response).unwrap_or_default();
-    let event = Event::default().event("next").data(data);
-    match position {
-        Some(position) => event.id(position.to_string()),
-        None => event,
     }
 }

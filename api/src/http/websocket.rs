@@ -298,7 +298,8 @@ impl Connection {
     }
 
     async fn send(&mut self, message: &Value) -> Flow {
-        let sent = self.socket.send(Message::text(message.to_string()));
+        let message = self.state.opened_text(message.to_string()).await;
+        let sent = self.socket.send(Message::text(message));
         match tokio::time::timeout(self.state.options.slow_client, sent).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(None),

@@ -3,12 +3,15 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod answers;
+mod as_of;
 mod clients;
 mod documents;
+mod erasure;
 mod http;
 mod mutations;
 mod outage;
 mod policies;
+mod projections;
 mod queries;
 mod remediation_life;
 mod remediations;

@@ -21,6 +21,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+use vault::{MasterKey, Vault};
 
 pub struct Api {
     pub address: SocketAddr,
@@ -91,12 +92,18 @@ impl Api {
     /// Nothing fills the views.
     pub async fn without_projections(database: TestDatabase) -> Self {
         let url = database.url().to_owned();
-        Self::over(&url, ApiOptions::default(), Some(database), Vec::new()).await
+        Self::over(&url, ApiOptions::default(), Some(database), Vec::new(), None).await
     }
 
     /// On a given, migrated database.
     pub async fn on(url: &str, options: ApiOptions, database: Option<TestDatabase>) -> Self {
-        Self::over(url, options, database, projections::all()).await
+        Self::over(url, options, database, projections::all(), None).await
+    }
+
+    /// Names are sealed, by the same master key each time.
+    pub async fn sealed(url: &str, options: ApiOptions) -> Self {
+        let master = MasterKey::new(&[5; 32]).unwrap();
+        Self::over(url, options, None, projections::all(), Some(master)).await
     }
 
     async fn over(
@@ -104,6 +111,7 @@ impl Api {
         options: ApiOptions,
         database: Option<TestDatabase>,
         views: Vec<Box<dyn projections::Projection>>,
+        master: Option<MasterKey>,
     ) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let cancel = CancellationToken::new();
@@ -129,7 +137,9 @@ impl Api {
         let watches: Watches = runners.iter().map(|runner| (runner.name().to_owned(), runner.position())).collect();
         let cache = Cache::start(CacheOptions::default(), asking.clone(), Arc::clone(&log), Arc::clone(&feed), &cancel);
         let queries = Queries::new(asking, cache).with_log(Arc::clone(&log)).with_watches(watches.clone());
-        let bus = CommandBus::new(Arc::clone(&log), BusOptions::default());
+        let vault = Vault::connect(pool.clone(), master).await.unwrap();
+        vault.follow(Arc::clone(&feed), cancel.clone());
+        let bus = CommandBus::new(Arc::clone(&log), BusOptions { vault, ..BusOptions::default() });
         let parts = ApiParts {
             bus: Arc::new(bus.clone()),
             queries: queries.clone(),
