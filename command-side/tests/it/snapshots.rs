@@ -183,7 +183,7 @@ async fn what_does_not_fit_is_left_aside_and_damage_is_reported() {
     for damage in [
         "UPDATE cmdiag.snapshots SET state = replace(state, '1', '2')",
         "UPDATE cmdiag.snapshots SET state = left(state, -1)",
-        "UPDATE cmdiag.snapshots SET digest = sha256('x')",
+        "UPDATE cmdiag.snapshots SET digest = pg_catalog.sha256('x'::bytea)",
         "UPDATE cmdiag.snapshots SET version = version - 1",
         "UPDATE cmdiag.snapshots SET last_event = gen_random_uuid()",
     ] {

@@ -42,8 +42,9 @@ pub(super) async fn read_all(
     let rows = bounded(READ_PATIENCE, query).await?;
     let mut events = Vec::with_capacity(rows.len());
     let mut last = after;
+    let mut memo = MetadataMemo::default();
     for row in rows {
-        let event = upcasters.apply(decode(&row, last)?)?;
+        let event = upcasters.apply(decode_with(&row, last, &mut memo)?)?;
         if event.position != last.next() {
             let reason = format!("the next event stands at {}, not at {}", event.position, last.next());
             return Err(LogError::Damaged { position: last.next(), reason });
@@ -85,16 +86,38 @@ pub(super) async fn read_stream(
 
 /// `near` names the place where even the position is not readable.
 pub(super) fn decode(row: &PgRow, near: Position) -> Result<RecordedEvent, LogError> {
+    decode_with(row, near, &mut MetadataMemo::default())
+}
+
+/// The metadata that was read last, and its text: the events of one append have the same, and follow each other.
+#[derive(Default)]
+struct MetadataMemo(Option<(String, Metadata)>);
+
+impl MetadataMemo {
+    fn decode(&mut self, text: &str, event_id: Uuid) -> Result<Metadata, serde_json::Error> {
+        if let Some((known, metadata)) = &self.0
+            && known == text
+        {
+            return Ok(metadata.clone());
+        }
+        let metadata = decode_metadata(text, event_id)?;
+        // A foreign writer's takes its ids from the event.
+        self.0 = (metadata.actor.as_str() != FOREIGN).then(|| (text.to_owned(), metadata.clone()));
+        Ok(metadata)
+    }
+}
+
+fn decode_with(row: &PgRow, near: Position, memo: &mut MetadataMemo) -> Result<RecordedEvent, LogError> {
     let position: i64 = row.try_get(0).map_err(|error| damaged(near, &error))?;
     let position = Position(position);
-    decode_at(row, position).map_err(|error| damaged(position, &error))
+    decode_at(row, position, memo).map_err(|error| damaged(position, &error))
 }
 
 fn damaged(position: Position, error: &sqlx::Error) -> LogError {
     LogError::Damaged { position, reason: error.to_string() }
 }
 
-fn decode_at(row: &PgRow, position: Position) -> Result<RecordedEvent, sqlx::Error> {
+fn decode_at(row: &PgRow, position: Position, memo: &mut MetadataMemo) -> Result<RecordedEvent, sqlx::Error> {
     let event_id: Uuid = row.try_get(4)?;
     let payload: Json<Box<RawValue>> = row.try_get(7)?;
     let metadata: Json<&RawValue> = row.try_get(8)?;
@@ -106,7 +129,7 @@ fn decode_at(row: &PgRow, position: Position) -> Result<RecordedEvent, sqlx::Err
         event_type: row.try_get(5)?,
         event_version: row.try_get(6)?,
         payload: payload.0,
-        metadata: decode_metadata(metadata.0.get(), event_id).map_err(|error| sqlx::Error::Decode(error.into()))?,
+        metadata: memo.decode(metadata.0.get(), event_id).map_err(|error| sqlx::Error::Decode(error.into()))?,
         recorded_at: row.try_get(9)?,
     })
 }

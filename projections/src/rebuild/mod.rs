@@ -147,6 +147,12 @@ async fn make_tables(
     begin_anew: bool,
 ) -> Result<(), RebuildError> {
     let (name, version) = (projection.name(), projection.version());
+    // A view that was never served is one that holds nothing yet.
+    sqlx::query("INSERT INTO cmdiag.projection_checkpoints (name, version) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+        .bind(name)
+        .bind(version)
+        .execute(&mut *db)
+        .await?;
     let known: Option<i32> =
         sqlx::query_scalar("SELECT version FROM cmdiag_shadow.projection_checkpoints WHERE name = $1")
             .bind(name)

@@ -8,3 +8,4 @@ mod past;
 mod rebuild;
 mod several;
 mod support;
+mod upcasting;

@@ -3,7 +3,7 @@
 use super::homes::Homes;
 use super::topic::{CLASSES, Topic};
 use domain::Position;
-use domain::any_event::{AnyEvent, DEPLOYMENT, DIAGNOSTIC_RUN, FINDING};
+use domain::any_event::{AnyEvent, DEPLOYMENT, DIAGNOSTIC_RUN, FINDING, PROJECTION_CONTROL};
 use domain::diagnostic_run::RunEvent;
 use domain::finding::FindingEvent;
 use event_store::{EventLog, LiveFeed, LogError, RecordedEvent};
@@ -75,8 +75,8 @@ impl Freshness {
         let Some(last) = events.last() else { return };
         {
             let mut newest = self.lock();
-            for event in events {
-                newest.take(event);
+            for event in events.iter().flat_map(|event| event.parts()) {
+                newest.take(&event);
             }
         }
         self.followed.send_replace(Some(last.position));
@@ -120,8 +120,19 @@ impl Newest {
             DEPLOYMENT => self.of_deployment(Some(id), at),
             DIAGNOSTIC_RUN => self.take_run(id, event),
             FINDING => self.take_finding(id, event),
+            // A view was exchanged: nothing that was read of it before is true any more, whatever its positions say.
+            PROJECTION_CONTROL => self.forget_before(at),
             _ => {}
         }
+    }
+
+    /// Everything may have changed.
+    fn forget_before(&mut self, at: Position) {
+        for floor in &mut self.floors {
+            *floor = (*floor).max(at);
+        }
+        self.by_topic.clear();
+        self.oldest_first.clear();
     }
 
     fn take_run(&mut self, id: Uuid, event: &RecordedEvent) {

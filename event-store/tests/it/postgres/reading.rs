@@ -97,6 +97,69 @@ async fn what_does_not_upcast_is_an_error_with_its_position() {
     }
 }
 
+/// An old event that is two today, or none.
+struct Split(&'static str, usize);
+
+impl Upcaster for Split {
+    fn aggregate_type(&self) -> &'static str {
+        "Thing"
+    }
+    fn event_type(&self) -> &'static str {
+        "Named"
+    }
+    fn old_version(&self) -> &str {
+        self.0
+    }
+    fn upcast_all(&self, payload: &RawValue) -> Result<Vec<Upcasted>, UpcastError> {
+        let one = |nth| Upcasted {
+            event_type: format!("Part{nth}"),
+            event_version: "1".to_owned(),
+            payload: payload.to_owned(),
+        };
+        Ok((0..self.1).map(one).collect())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_that_became_several_or_none_keeps_its_place_for_every_reader() {
+    let database = TestDatabase::migrated().await;
+    for (position, version) in [(1, "fine"), (2, "two"), (3, "none"), (4, "fine")] {
+        insert(&database, position, "1", (position, version), "{}").await;
+    }
+    let split = [Arc::new(Split("two", 2)) as Arc<dyn Upcaster>, Arc::new(Split("none", 0))];
+    let log = log_on(&database, Upcasters::new(split).unwrap()).await;
+    let feed = LiveFeed::start(Arc::clone(&log) as Arc<dyn EventLog>, CancellationToken::new());
+    let stream = StreamId::new("Thing", "1");
+    let all = log.read_all(Position::START, 9).await.unwrap();
+    let of_stream = log.read_stream(stream.clone(), StreamVersion(0), 9).await.unwrap();
+    let followed = within("the feed", feed.subscribe(Position::START).next()).await.unwrap();
+    let mut follower = feed.subscribe_stream(stream, StreamVersion(0));
+    let of_follower = within("the follower", follower.next()).await.unwrap();
+    let read: [Vec<&event_store::RecordedEvent>; 4] = [
+        all.iter().collect(),
+        of_stream.iter().collect(),
+        followed.iter().map(AsRef::as_ref).collect(),
+        of_follower.iter().map(AsRef::as_ref).collect(),
+    ];
+    for events in read {
+        let places: Vec<_> = events.iter().map(|event| (event.position.0, event.version.0)).collect();
+        assert_eq!(places, [(1, 1), (2, 2), (3, 3), (4, 4)]);
+        let parts = events.iter().flat_map(|event| event.parts());
+        let told: Vec<_> = parts.map(|part| (part.position.0, part.event_type.clone())).collect();
+        let expected = [(1, "Named"), (2, "Part0"), (2, "Part1"), (4, "Named")];
+        assert_eq!(told, expected.map(|(position, name)| (position, name.to_owned())));
+    }
+    // What comes live goes the same way: a cut between two reads never goes through a position.
+    insert(&database, 5, "1", (5, "none"), "{}").await;
+    insert(&database, 6, "1", (6, "two"), "{}").await;
+    assert_eq!(log.read_all(Position(4), 1).await.unwrap().len(), 1);
+    let mut seen = Vec::new();
+    while seen.len() < 2 {
+        seen.extend(within("live", follower.next()).await.unwrap());
+    }
+    assert_eq!(seen.iter().map(|event| event.parts().len()).collect::<Vec<_>>(), [0, 2]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gap_is_an_error_in_every_reader() {
     let database = TestDatabase::migrated().await;
