@@ -16,7 +16,7 @@ pub mod upcast;
 pub use domain::{Metadata, Position, StreamVersion};
 pub use feed::{EventBatch, FeedSubscription, LiveFeed, StreamSubscription};
 #[cfg(feature = "kurrentdb")]
-pub use kurrentdb::{KurrentEventLog, KurrentLogOptions};
+pub use kurrentdb::{DatabaseCopy, KurrentEventLog, KurrentLogOptions};
 pub use log::{
     Append, AppendError, Appended, CommandOutcome, CommandRecord, EventLog, Expected, LogError, NewEvent,
     RecordedEvent, RefusedCommand, StreamId,

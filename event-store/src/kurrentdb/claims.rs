@@ -17,6 +17,7 @@ use domain::{CommandId, Metadata, Position, StreamVersion};
 use eventstore::{EventData, RecordedEvent};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use std::fmt::Write;
 use uuid::Uuid;
 
 const INTENDED: &str = "CommandIntended";
@@ -26,6 +27,8 @@ const REFUSED: &str = "CommandRefused";
 /// An entry of a command's stream.
 pub(super) struct Claim {
     pub command: CommandRecord,
+    pub stream: StreamId,
+    pub metadata: Metadata,
     pub body: Body,
 }
 
@@ -120,9 +123,14 @@ fn to_write(kind: &str, entry: &impl Serialize) -> Result<EventData, LogError> {
 }
 
 fn stored(command: &CommandRecord, stream: &StreamId, metadata: &Metadata) -> StoredCommand {
+    let mut body_sha256 = String::with_capacity(64);
+    for byte in command.body_hash {
+        // A text takes what is written into it.
+        let _ = write!(body_sha256, "{byte:02x}");
+    }
     StoredCommand {
         name: command.name.clone(),
-        body_sha256: command.body_hash.iter().map(|byte| format!("{byte:02x}")).collect(),
+        body_sha256,
         aggregate_type: stream.aggregate_type.to_string(),
         aggregate_id: stream.aggregate_id.to_string(),
         metadata: metadata.clone(),
@@ -167,7 +175,12 @@ impl Claim {
             other => return Err(broken(format!("{other} is no entry of a command"))),
         };
         let body_hash = digest(&command.body_sha256).ok_or_else(|| broken("its digest is not one".to_owned()))?;
-        Ok(Self { command: CommandRecord { name: command.name, body_hash }, body })
+        Ok(Self {
+            stream: StreamId::new(&command.aggregate_type, &command.aggregate_id),
+            metadata: command.metadata,
+            command: CommandRecord { name: command.name, body_hash },
+            body,
+        })
     }
 
     /// Whether the entry is of a command with this content.

@@ -101,10 +101,9 @@ impl Connection {
             let reason = described(&error);
             match weigh(error) {
                 Verdict::Answer(failure) => return Err(failure),
-                Verdict::Again => {}
                 Verdict::Renew => self.renew(generation, PAUSE_MIN),
                 Verdict::Elsewhere if self.cluster => self.renew(generation, RENEW_EVERY),
-                Verdict::Elsewhere => {}
+                Verdict::Again | Verdict::Elsewhere => {}
             }
             tracing::debug!(reason, "KurrentDB is asked again");
             if Instant::now() + pause >= deadline {

@@ -1,7 +1,7 @@
 //! The event log on KurrentDB (or EventStoreDB from 22.6 on): see `docs/adr/0015-kurrentdb.md`.
 //!
 //! Read in this order: `names` (which streams there are), `claims` (a command is executed once), `execute` (an append,
-//! step by step), `numbering` (how positions become dense), `read`.
+//! step by step), `numbering` (how positions become dense), `read`, `copy` (the same log beside the views).
 //!
 //! Invariants. An append is acknowledged when its events are in the log and numbered. The k-th position is the k-th
 //! event of ours in `$all`, whoever numbered it. An intent is only written for a version that the stream has reached,
@@ -9,11 +9,13 @@
 
 mod claims;
 mod connection;
+mod copy;
 mod execute;
 mod index;
 mod names;
 mod numbering;
 mod read;
+mod rows;
 mod translate;
 
 use crate::log::{
@@ -21,6 +23,7 @@ use crate::log::{
 };
 use crate::upcast::Upcasters;
 use connection::Connection;
+pub use copy::DatabaseCopy;
 use domain::{CommandId, Position, StreamVersion};
 use futures::future::BoxFuture;
 use moka::sync::Cache;
@@ -76,7 +79,10 @@ impl KurrentLogOptions {
 
 impl std::fmt::Debug for KurrentLogOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("KurrentLogOptions").field("name", &self.name).field("numbering", &self.numbering).finish()
+        f.debug_struct("KurrentLogOptions")
+            .field("name", &self.name)
+            .field("numbering", &self.numbering)
+            .finish_non_exhaustive()
     }
 }
 

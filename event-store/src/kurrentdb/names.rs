@@ -36,6 +36,11 @@ impl Names {
         &self.events
     }
 
+    /// What every command's stream begins with.
+    pub fn commands_prefix(&self) -> &str {
+        &self.commands
+    }
+
     /// An aggregate's stream. The part before the first `-` is what KurrentDB calls its category.
     pub fn stream(&self, stream: &StreamId) -> String {
         let category = stream.aggregate_type.replace('%', "%25").replace('-', "%2D");

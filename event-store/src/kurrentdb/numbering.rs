@@ -128,6 +128,14 @@ impl Numbering {
         }
     }
 
+    /// The place and the event of a numbered position, `None` where it is not numbered.
+    pub async fn place_of(&self, position: Position, deadline: Instant) -> Result<Option<(Place, Uuid)>, LogError> {
+        if position <= Position::START {
+            return Ok(None);
+        }
+        Ok(self.places_after(position.0 - 1, 1, deadline).await?.pop())
+    }
+
     /// The newest position, asked from the server.
     pub async fn head(&self, deadline: Instant) -> Result<Position, LogError> {
         let (end, _) = last_link(&self.connection, &self.names, deadline).await?;
@@ -263,7 +271,7 @@ impl Numbering {
         };
         match self.connection.ask(deadline, question).await {
             Ok(_) => {
-                self.accept(links.into_iter().map(|link| (link.place, link.event)).collect());
+                self.accept(&links.iter().map(|link| (link.place, link.event)).collect::<Vec<_>>());
                 Ok(())
             }
             Err(Failure::WrongRevision | Failure::Mixed) => {
@@ -285,7 +293,7 @@ impl Numbering {
             let places = self.places_after(end, LINKS_MAX, deadline).await?;
             let count = places.len();
             news |= count > 0;
-            self.accept(places);
+            self.accept(&places);
             if count < LINKS_MAX {
                 return Ok(news);
             }
@@ -293,7 +301,7 @@ impl Numbering {
     }
 
     /// These follow on the newest position.
-    fn accept(&self, places: Vec<(Place, Uuid)>) {
+    fn accept(&self, places: &[(Place, Uuid)]) {
         if places.is_empty() {
             return;
         }

@@ -69,7 +69,7 @@ pub(super) fn as_read(
 
 /// When the server recorded it. The client's own figure is cut to whole seconds; this one has microseconds, as ours
 /// has everywhere.
-fn recorded_at(event: &eventstore::RecordedEvent) -> DateTime<Utc> {
+pub(super) fn recorded_at(event: &eventstore::RecordedEvent) -> DateTime<Utc> {
     let ticks = event.metadata.get("created").and_then(|ticks| ticks.parse::<i64>().ok());
     ticks.and_then(|ticks| DateTime::from_timestamp_micros(ticks / 10)).unwrap_or(event.created)
 }

@@ -4,6 +4,7 @@
 //! against [`double::KurrentDouble`]. Everything else here needs faults, and always runs against the double.
 
 mod contract;
+mod copy;
 mod crashes;
 mod double;
 mod double_rules;
