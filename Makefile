@@ -10,6 +10,8 @@ endif
 export CARGO_TERM_COLOR ?= auto
 
 comma := ,
+# What is off by default is built, checked and tested as well: one set of features, so that nothing is compiled twice.
+FEATURES := --features cmdiag/kurrentdb
 
 .PHONY: help demo test matrix bench lint docs deny prerequisites node-clients cargo-tools schema clean-data
 .PHONY: run-demo run-test run-matrix run-lint run-docs run-bench
@@ -29,22 +31,22 @@ test: prerequisites cargo-tools node-clients ## Every test, against private serv
 
 run-test:
 	# Programs and tests in one build: with the same features, nothing is compiled twice.
-	cargo build --workspace --locked --bins --tests
-	target/debug/with-postgres cargo nextest run --workspace --locked
-	cargo test --doc --workspace --locked --quiet
+	cargo build --workspace --locked $(FEATURES) --bins --tests
+	target/debug/with-postgres cargo nextest run --workspace --locked $(FEATURES)
+	cargo test --doc --workspace --locked $(FEATURES) --quiet
 
 lint: prerequisites ## Formatting and clippy, warnings are errors
 	@$(MAKE) --no-print-directory run-lint
 
 run-lint:
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --workspace --all-targets --locked $(FEATURES) -- -D warnings
 
 docs: prerequisites ## The API documentation, warnings are errors
 	@$(MAKE) --no-print-directory run-docs
 
 run-docs:
-	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --workspace --no-deps --locked --quiet
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --workspace --no-deps --locked $(FEATURES) --quiet
 
 deny: cargo-tools ## Licences, duplicates, sources; advisories where a copy of the database is at hand
 	cargo fetch --locked --quiet
@@ -56,7 +58,7 @@ matrix: prerequisites ## Take every fault to found, fixed, checked and back; wri
 	@$(MAKE) --no-print-directory run-matrix
 
 run-matrix:
-	cargo build --locked -p cmdiag -p acceptance-tests --bins
+	cargo build --locked $(FEATURES) -p cmdiag -p acceptance-tests --bins
 	target/debug/with-postgres target/debug/fault-matrix $(if $(FAULTS),$(subst $(comma), ,$(FAULTS)),--docs docs)
 
 bench: prerequisites ## Measure every bar side by side; writes docs/performance.md and docs/performance.json
