@@ -234,14 +234,15 @@ pub trait EventLog: Send + Sync + 'static {
     fn read_all(&self, after: Position, limit: usize) -> BoxFuture<'_, Result<Vec<RecordedEvent>, LogError>>;
 
     /// The events of several streams up to a position, in the log's order; `None` where they are more than `limit`. In
-    /// one statement where the backend can.
+    /// one statement where the backend can. Those of the types in `without` may be left out.
     fn read_streams(
         &self,
         streams: Vec<StreamId>,
+        without: &'static [&'static str],
         until: Position,
         limit: usize,
     ) -> BoxFuture<'_, Result<Option<Vec<RecordedEvent>>, LogError>> {
-        Box::pin(past::read_streams(self, streams, until, limit))
+        Box::pin(past::read_streams(self, streams, without, until, limit))
     }
 
     /// The last position recorded at or before a moment; 0 where the first event was recorded later. Exact as long as

@@ -17,6 +17,7 @@ const BLOCK: usize = 500;
 pub(crate) async fn read_streams<L: EventLog + ?Sized>(
     log: &L,
     mut streams: Vec<StreamId>,
+    without: &[&str],
     until: Position,
     limit: usize,
 ) -> Result<Option<Vec<RecordedEvent>>, LogError> {
@@ -30,7 +31,8 @@ pub(crate) async fn read_streams<L: EventLog + ?Sized>(
             let Some(last) = block.last() else { break };
             after = last.version;
             let is_whole = block.len() < BLOCK || last.position > until;
-            events.extend(block.into_iter().filter(|event| event.position <= until));
+            let is_asked = |event: &RecordedEvent| event.position <= until && !without.contains(&&*event.event_type);
+            events.extend(block.into_iter().filter(is_asked));
             if events.len() > limit {
                 return Ok(None);
             }

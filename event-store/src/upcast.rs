@@ -91,6 +91,11 @@ impl Upcasters {
         Ok(Self { steps: Arc::new(map) })
     }
 
+    /// Whether there is none: events are read as they are stored.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
     /// Brings an event up to date. An event of a current version comes back as it was; one that became several, or none,
     /// as a packed one.
     pub fn apply(&self, mut event: RecordedEvent) -> Result<RecordedEvent, LogError> {

@@ -5,6 +5,11 @@ use crate::projection::{ApplyError, TableRows};
 use event_store::RecordedEvent;
 use std::sync::Arc;
 
+/// Types of events that need not be read for a projection.
+pub fn passed_over(projection: &str) -> &'static [&'static str] {
+    crate::all().iter().find(|one| one.name() == projection).map_or(&[], |one| one.passes_over())
+}
+
 /// The rows that a projection makes of these events, and of no others. They are in the order of the log; of a stream that
 /// is among them, none before the last one may be missing. What the projection does not want is left out.
 pub fn as_of(

@@ -70,6 +70,12 @@ pub trait Projection: Send + Sync + 'static {
     /// Whether the event matters to it: others are neither decoded nor handed to it.
     fn wants(&self) -> fn(&RecordedEvent) -> bool;
 
+    /// Types of events that it never wants, of streams of which it wants others: who reads whole streams for it may leave
+    /// them out.
+    fn passes_over(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Folds events into rows in memory, reading from the database the rows that it does not remember. The events are
     /// in order and each comes once; those that it does not want are left out.
     fn fold<'a>(
@@ -87,6 +93,12 @@ pub trait Projection: Send + Sync + 'static {
 
     /// How much waits to be written.
     fn pending(&self) -> Pending;
+
+    /// Which of the events that it wants it takes as they are recorded, without their payload decoded for it: for a view that
+    /// needs little of a large payload, or nothing. What such a payload holds besides can not stop it.
+    fn takes_raw(&self) -> fn(&RecordedEvent) -> bool {
+        |_| false
+    }
 
     /// How much may wait in a replay before it is written, where more gains nothing: rows that never change again.
     fn flush_bytes(&self) -> Option<usize> {

@@ -1,5 +1,7 @@
 //! [`Queries`]: the one door to the views.
 
+mod moments;
+mod plan;
 mod remediations;
 
 use crate::basis;
@@ -7,7 +9,9 @@ use crate::cache::reads::{Basis, Reads};
 use crate::cache::{Cache, Cached, Topic};
 use crate::error::QueryError;
 use crate::page::{Count, Keyset, Page, PageRequest, bounded};
-use crate::past::{AsOf, Past, Statement};
+use crate::past::AsOf;
+use moments::{COUNTED, counted};
+pub(crate) use moments::first_few;
 use crate::views::Timed;
 use crate::views::{check_results, daily_figures, deployments, finding_history, findings, runs};
 use crate::views::{
@@ -22,7 +26,7 @@ use crate::why::EvidenceReader;
 use crate::wait::{self, Behind, LeastPosition, Watches};
 use chrono::{DateTime, Utc};
 use domain::{DeploymentId, FindingId, Outcome, Position, RunId, StreamVersion};
-use event_store::{EventLog, LogError, RecordedEvent, StreamId};
+use event_store::{EventLog, RecordedEvent, StreamId};
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::{FromRow, PgPool, Postgres, QueryBuilder, Row};
@@ -420,33 +424,6 @@ impl Queries {
 
     // ---- how they are all run
 
-    /// The moment that these queries look at; none: the present.
-    pub fn looks_at(&self) -> Option<&AsOf> {
-        self.as_of.as_ref()
-    }
-
-    /// The same queries, as of a moment.
-    pub(crate) fn at(&self, as_of: AsOf) -> Self {
-        Self { as_of: Some(as_of), ..self.clone() }
-    }
-
-    /// The past, where that is looked at. Of such an answer nothing is kept.
-    fn past(&self) -> Option<Past<'_>> {
-        let as_of = self.as_of?;
-        self.note(None);
-        Some(Past::new(self, as_of))
-    }
-
-    fn past_of_each(&self, ids: &[Uuid], each: i64) -> Result<Option<Past<'_>>, QueryError> {
-        bounded("ids", ids.len().max(1) as i64, IDS_MAX as i64)?;
-        bounded("first", each, EACH_MAX)?;
-        Ok(self.past())
-    }
-
-    pub(crate) fn the_log(&self) -> Result<&Arc<dyn EventLog>, QueryError> {
-        Ok(self.log.as_ref().ok_or(LogError::Closed)?)
-    }
-
     /// The event log, where there is one to read.
     pub(crate) fn log(&self) -> Option<&Arc<dyn EventLog>> {
         self.log.as_ref()
@@ -555,32 +532,6 @@ impl Queries {
         self.note_clock(lists.values().flat_map(|list| &list.items));
         Ok(lists)
     }
-}
-
-/// The end of a statement that counts, no further than needed: one more than [`Count::MAX`].
-const COUNTED: &str = " LIMIT 10001) counted";
-
-fn counted(mut sql: QueryBuilder<'static, Postgres>) -> Result<Statement, QueryError> {
-    sql.push(COUNTED);
-    Statement::of(sql)
-}
-
-/// At most so many rows of each owner, which is named `of_id`.
-pub(crate) fn first_few<T>(rows: &[PgRow], each: i64) -> Result<HashMap<Uuid, FirstFew<T>>, QueryError>
-where
-    T: for<'r> FromRow<'r, PgRow>,
-{
-    let mut lists: HashMap<Uuid, FirstFew<T>> = HashMap::new();
-    for row in rows {
-        let list =
-            lists.entry(row.try_get("of_id")?).or_insert_with(|| FirstFew { items: Vec::new(), has_more: false });
-        if (list.items.len() as i64) < each {
-            list.items.push(T::from_row(row)?);
-        } else {
-            list.has_more = true;
-        }
-    }
-    Ok(lists)
 }
 
 /// Rows by id with the position that the view had come to in the same snapshot: what a cached row is judged by.

@@ -2,7 +2,7 @@
 
 use crate::auth::Caller;
 use crate::problem::Problem;
-use crate::schema::codes;
+use crate::schema::{as_of, codes};
 use crate::schema::documents::{AllowedOperations, Documents};
 use crate::state::ApiState;
 use crate::stream::ResumeAt;
@@ -126,7 +126,7 @@ impl Params {
             }
         }
         let resume = Arc::new(ResumeAt::default());
-        let request = ApiState::with_loaders(request, queries).data(caller).data(allowed).data(Arc::clone(&resume));
+        let request = as_of::with_loaders(request, queries).data(caller).data(allowed).data(Arc::clone(&resume));
         Prepared { request, resume }
     }
 }

@@ -31,6 +31,10 @@ pub const UNAUTHENTICATED: &str = "UNAUTHENTICATED";
 pub const NOT_FOUND: &str = "NOT_FOUND";
 /// The views have not reached the position of `atLeast` in time: ask again.
 pub const BEHIND: &str = "BEHIND";
+/// The position or time of `asOf` is still to come.
+pub const NOT_YET: &str = "NOT_YET";
+/// An answer about the past would be made from more than is taken on at once: ask for less of it.
+pub const TOO_MUCH: &str = "TOO_MUCH";
 /// The same idempotency key came before with another input.
 pub const IDEMPOTENCY_KEY_REUSED: &str = "IDEMPOTENCY_KEY_REUSED";
 /// Others changed the same thing all the time: try again.
@@ -95,7 +99,7 @@ pub fn has(response: &Response, code: &str) -> bool {
 
 /// A code as a label of a metric: from this list only, so that the number of time series is bounded.
 pub fn label(code: Option<&str>) -> &'static str {
-    const KNOWN: [&str; 18] = [
+    const KNOWN: [&str; 20] = [
         BAD_REQUEST,
         BAD_USER_INPUT,
         GRAPHQL_PARSE_FAILED,
@@ -107,6 +111,8 @@ pub fn label(code: Option<&str>) -> &'static str {
         UNAUTHENTICATED,
         NOT_FOUND,
         BEHIND,
+        NOT_YET,
+        TOO_MUCH,
         IDEMPOTENCY_KEY_REUSED,
         CONFLICT,
         UNAVAILABLE,

@@ -1,6 +1,7 @@
 //! What resolvers share: the request's caller, waiting for a position, pages, and errors with their codes.
 
-use super::codes::{BAD_USER_INPUT, BEHIND, INTERNAL, OVERLOADED, TIMEOUT, UNAVAILABLE, coded};
+use super::as_of::then;
+use super::codes::{BAD_USER_INPUT, BEHIND, INTERNAL, NOT_YET, OVERLOADED, TIMEOUT, TOO_MUCH, UNAVAILABLE, coded};
 use super::scalars::PositionScalar;
 use crate::auth::Caller;
 use crate::options::ApiOptions;
@@ -9,6 +10,7 @@ use async_graphql::{Context, Error, ObjectType, OutputType, Result};
 use domain::{StreamVersion, TenantId};
 use event_store::{LiveFeed, LogError, StreamId};
 use query_side::{Behind, Cursor, Keyset, Page, PageRequest, Queries, QueryError, Reads};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Rows of a page where the client does not say.
@@ -21,9 +23,12 @@ pub const fn list_cost(first: i32, item: usize) -> usize {
     if first <= 0 { 1 } else { 1 + first as usize * item }
 }
 
-/// The queries.
-pub fn queries<'a>(ctx: &Context<'a>) -> Result<&'a Queries> {
-    ctx.data()
+/// The queries, of the moment that is looked at here.
+pub fn queries<'a>(ctx: &Context<'a>) -> Result<Cow<'a, Queries>> {
+    match then(ctx) {
+        Some(then) => Ok(Cow::Owned(then.queries().clone())),
+        None => ctx.data().map(Cow::Borrowed),
+    }
 }
 
 /// Who asks. An answer that looks at this is not kept for others.
@@ -59,9 +64,10 @@ pub async fn at_least_of(ctx: &Context<'_>, views: &[&str], PositionScalar(posit
     waited(queries(ctx)?.wait_for_named(views, position, bound).await)
 }
 
-fn waited(result: Result<(), Behind>) -> Result<()> {
+/// What came of a bounded wait for the views.
+pub fn waited<T>(result: Result<T, Behind>) -> Result<T> {
     match result {
-        Ok(()) => Ok(()),
+        Ok(reached) => Ok(reached),
         Err(late @ Behind::Late { .. }) => Err(coded(BEHIND, format!("{late}; ask again"))),
         Err(Behind::Query(error)) => Err(query_error(&error)),
     }
@@ -70,7 +76,11 @@ fn waited(result: Result<(), Behind>) -> Result<()> {
 /// A failed query as an error with its code; what a client can not help is logged here, once.
 pub fn query_error(error: &QueryError) -> Error {
     match error {
-        QueryError::BadCursor | QueryError::OutOfBounds { .. } => coded(BAD_USER_INPUT, error.to_string()),
+        QueryError::BadCursor | QueryError::OutOfBounds { .. } | QueryError::PresentOnly(_) => {
+            coded(BAD_USER_INPUT, error.to_string())
+        }
+        QueryError::BeyondEnd { .. } | QueryError::InFuture { .. } => coded(NOT_YET, error.to_string()),
+        QueryError::TooMuch { .. } => coded(TOO_MUCH, error.to_string()),
         QueryError::TimedOut => coded(TIMEOUT, error.to_string()),
         QueryError::Unavailable(source) => {
             tracing::warn!(error = %source, "a query found no database");

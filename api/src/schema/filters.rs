@@ -137,8 +137,9 @@ pub struct DailyFigureFilterInput {
 }
 
 impl DailyFigureFilterInput {
-    pub(super) fn into_filter(self) -> Result<DailyFigureFilter> {
+    pub(super) fn into_filter(self, tenant: Option<String>) -> Result<DailyFigureFilter> {
         Ok(DailyFigureFilter {
+            tenant,
             from: self.from,
             until: self.until,
             deployment: optional(self.deployment_id.as_ref())?,
@@ -166,9 +167,9 @@ impl StreamInput {
             StreamType::DiagnosticRun => local::<RunId>(&self.id)?.0,
             StreamType::Finding => local::<FindingId>(&self.id)?.0,
             StreamType::Remediation => local::<RemediationId>(&self.id)?.0,
-            StreamType::Policy | StreamType::EmergencyStop => self.id.parse().map_err(|_| {
-                coded(BAD_USER_INPUT, "the stream of a policy or an emergency stop is named by its UUID")
-            })?,
+            StreamType::Policy | StreamType::EmergencyStop | StreamType::AuditKeys | StreamType::Subject => {
+                self.id.parse().map_err(|_| coded(BAD_USER_INPUT, "a stream of this type is named by its UUID"))?
+            }
         };
         Ok(StreamId::new(self.kind.as_str(), &id.to_string()))
     }

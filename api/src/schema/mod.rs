@@ -3,6 +3,7 @@
 
 #![expect(clippy::unused_async, reason = "the schema's macros want every resolver to be async")]
 
+pub(crate) mod as_of;
 pub mod codes;
 mod context;
 pub mod documents;

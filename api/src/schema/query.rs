@@ -1,8 +1,9 @@
 //! The queries.
 
+use super::as_of::{AsOfInput, Told, begin, load};
 use super::codes::{BAD_USER_INPUT, coded};
 use super::context::{
-    FIRST, at_least, connection, connection_by, list_cost, page_request, queries, query_error, tenant,
+    FIRST, connection, connection_by, list_cost, owner, page_request, queries, query_error, tenant,
 };
 use super::filters::{
     CheckResultHistoryFilter, DailyFigureFilterInput, DeploymentFilterInput, FindingFilterInput, RunFilterInput,
@@ -16,8 +17,7 @@ use super::types::{
     event_of,
 };
 use crate::catalogue::CheckCatalogue;
-use async_graphql::connection::{Connection, EmptyFields};
-use async_graphql::dataloader::DataLoader;
+use async_graphql::connection::Connection;
 use async_graphql::{Context, ID, MergedObject, Object, Result};
 use domain::{DeploymentId, FindingId, RemediationId, RunId, StreamVersion};
 use query_side::{CheckResultView, DeploymentLoader, FindingLoader, RunLoader};
@@ -37,7 +37,13 @@ pub struct Things;
 #[Object]
 impl Things {
     /// Whatever has this global id; null where nothing has.
-    async fn node(&self, ctx: &Context<'_>, id: ID) -> Result<Option<Node>> {
+    async fn node(
+        &self,
+        ctx: &Context<'_>,
+        id: ID,
+        #[graphql(desc = "As it was at this moment.")] as_of: Option<AsOfInput>,
+    ) -> Result<Option<Node>> {
+        begin(ctx, as_of, None).await?;
         node(ctx, &id).await
     }
 
@@ -56,8 +62,9 @@ impl Things {
         ctx: &Context<'_>,
         id: ID,
         #[graphql(desc = "Wait until the views show this position.")] at_least: Option<PositionScalar>,
+        #[graphql(desc = "As it was at this moment.")] as_of: Option<AsOfInput>,
     ) -> Result<Option<Deployment>> {
-        self::at_least(ctx, at_least).await?;
+        begin(ctx, as_of, at_least).await?;
         deployment(ctx, local(&id)?).await
     }
 
@@ -67,8 +74,9 @@ impl Things {
         ctx: &Context<'_>,
         name: String,
         #[graphql(desc = "Wait until the views show this position.")] at_least: Option<PositionScalar>,
+        #[graphql(desc = "As it was at this moment.")] as_of: Option<AsOfInput>,
     ) -> Result<Option<Deployment>> {
-        self::at_least(ctx, at_least).await?;
+        begin(ctx, as_of, at_least).await?;
         let found = queries(ctx)?.deployment_named(&name, Some(tenant(ctx)?.as_str())).await;
         Ok(found.map_err(|error| query_error(&error))?.map(|view| Deployment(Arc::new(view))))
     }
@@ -82,8 +90,9 @@ impl Things {
         #[graphql(desc = "How many, 1 to 500.", default_with = "FIRST")] first: i32,
         #[graphql(desc = "After this cursor.")] after: Option<String>,
         #[graphql(desc = "Wait until the views show this position.")] at_least: Option<PositionScalar>,
+        #[graphql(desc = "As it was at this moment.")] as_of: Option<AsOfInput>,
     ) -> Result<Connection<String, Deployment, Totals>> {
-        self::at_least(ctx, at_least).await?;
+        begin(ctx, as_of, at_least).await?;
         let filter = filter.into_filter(Some(tenant(ctx)?.to_string()));
         let later = after.is_some();
         let page = queries(ctx)?.deployments(&filter, &page_request(first, after)).await;
@@ -97,8 +106,9 @@ impl Things {
         ctx: &Context<'_>,
         id: ID,
         #[graphql(desc = "Wait until the views show this position.")] at_least: Option<PositionScalar>,
+        #[graphql(desc = "As it was at this moment.")] as_of: Option<AsOfInput>,
     ) -> Result<Option<Run>> {
-        self::at_least(ctx, at_least).await?;
+        begin(ctx, as_of, at_least).await?;
         run(ctx, local(&id)?).await
     }
 
@@ -111,8 +121,9 @@ impl Things {
         #[graphql(desc = "How many, 1 to 500.", default_with = "FIRST")] first: i32,
         #[graphql(desc = "After this cursor.")] after: Option<String>,
         #[graphql(desc = "Wait until the views show this position.")] at_least: Option<PositionScalar>,
+        #[graphql(desc = "As it was at this moment.")] as_of: Option<AsOfInput>,
     ) -> Result<Connection<String, Run, Totals>> {
-        self::at_least(ctx, at_least).await?;
+        begin(ctx, as_of, at_least).await?;
         let filter = filter.into_filter(Some(tenant(ctx)?.to_string()))?;
         let later = after.is_some();
         let page = queries(ctx)?.runs(&filter, &page_request(first, after)).await;
@@ -126,8 +137,9 @@ impl Things {
         ctx: &Context<'_>,
         id: ID,
         #[graphql(desc = "Wait until the views show this position.")] at_least: Option<PositionScalar>,
+        #[graphql(desc = "As it was at this moment.")] as_of: Option<AsOfInput>,
     ) -> Result<Option<Finding>> {
-        self::at_least(ctx, at_least).await?;
+        begin(ctx, as_of, at_least).await?;
         finding(ctx, local(&id)?).await
     }
 
@@ -140,8 +152,9 @@ impl Things {
         #[graphql(desc = "How many, 1 to 500.", default_with = "FIRST")] first: i32,
         #[graphql(desc = "After this cursor.")] after: Option<String>,
         #[graphql(desc = "Wait until the views show this position.")] at_least: Option<PositionScalar>,
+        #[graphql(desc = "As it was at this moment.")] as_of: Option<AsOfInput>,
     ) -> Result<Connection<String, Finding, Totals>> {
-        self::at_least(ctx, at_least).await?;
+        begin(ctx, as_of, at_least).await?;
         let filter = filter.into_filter(Some(tenant(ctx)?.to_string()))?;
         let later = after.is_some();
         let page = queries(ctx)?.findings(&filter, &page_request(first, after)).await;
@@ -166,13 +179,19 @@ impl Measurements {
         #[graphql(desc = "How many, 1 to 500.", default_with = "FIRST")] first: i32,
         #[graphql(desc = "After this cursor.")] after: Option<String>,
         #[graphql(desc = "Wait until the views show this position.")] at_least: Option<PositionScalar>,
-    ) -> Result<Connection<String, CheckResult>> {
-        self::at_least(ctx, at_least).await?;
+        #[graphql(desc = "As it was at this moment.")] as_of: Option<AsOfInput>,
+    ) -> Result<Connection<String, CheckResult, Told>> {
+        begin(ctx, as_of, at_least).await?;
         let outcomes: Vec<domain::Outcome> = outcomes.into_iter().map(Into::into).collect();
         let later = after.is_some();
-        let page = queries(ctx)?.check_results(local(&run_id)?, &outcomes, &page_request(first, after)).await;
+        let id: RunId = local(&run_id)?;
+        // Results carry no tenant of their own: a stranger's run has none to show.
+        if run(ctx, id).await?.is_none() {
+            return Ok(Connection::with_additional_fields(later, false, Told));
+        }
+        let page = queries(ctx)?.check_results(id, &outcomes, &page_request(first, after)).await;
         let page = page.map_err(|error| query_error(&error))?;
-        Ok(connection(page, later, EmptyFields, CheckResult))
+        Ok(connection(page, later, Told, CheckResult))
     }
 
     /// The results of one check on one component over time, newest first.
@@ -183,12 +202,17 @@ impl Measurements {
         filter: CheckResultHistoryFilter,
         #[graphql(desc = "How many, 1 to 500.", default_with = "FIRST")] first: i32,
         #[graphql(desc = "After this cursor.")] after: Option<String>,
-    ) -> Result<Connection<String, CheckResult>> {
+        #[graphql(desc = "As it was at this moment.")] as_of: Option<AsOfInput>,
+    ) -> Result<Connection<String, CheckResult, Told>> {
+        begin(ctx, as_of, None).await?;
         let filter = filter.into_filter()?;
         let later = after.is_some();
+        if deployment(ctx, filter.deployment).await?.is_none() {
+            return Ok(Connection::with_additional_fields(later, false, Told));
+        }
         let page = queries(ctx)?.check_result_history(&filter, &page_request(first, after)).await;
         let page = page.map_err(|error| query_error(&error))?;
-        Ok(connection_by(page, later, EmptyFields, CheckResultView::cursor_over_time, CheckResult))
+        Ok(connection_by(page, later, Told, CheckResultView::cursor_over_time, CheckResult))
     }
 
     /// Daily figures, by day, deployment, check and severity.
@@ -199,12 +223,14 @@ impl Measurements {
         filter: DailyFigureFilterInput,
         #[graphql(desc = "How many, 1 to 500.", default_with = "FIRST")] first: i32,
         #[graphql(desc = "After this cursor.")] after: Option<String>,
-    ) -> Result<Connection<String, DailyFigure>> {
-        let filter = filter.into_filter()?;
+        #[graphql(desc = "As it was at this moment.")] as_of: Option<AsOfInput>,
+    ) -> Result<Connection<String, DailyFigure, Told>> {
+        begin(ctx, as_of, None).await?;
+        let filter = filter.into_filter(Some(tenant(ctx)?.to_string()))?;
         let later = after.is_some();
         let page = queries(ctx)?.daily_figures(&filter, &page_request(first, after)).await;
         let page = page.map_err(|error| query_error(&error))?;
-        Ok(connection(page, later, EmptyFields, DailyFigure))
+        Ok(connection(page, later, Told, DailyFigure))
     }
 
     /// A stream's events in order, as the log holds them.
@@ -215,12 +241,18 @@ impl Measurements {
         stream: StreamInput,
         #[graphql(desc = "After this version of the stream.", default)] after: i64,
         #[graphql(desc = "How many, 1 to 500.", default_with = "FIRST")] first: i32,
+        #[graphql(desc = "As it was at this moment.")] as_of: Option<AsOfInput>,
     ) -> Result<Vec<HistoryEvent>> {
+        begin(ctx, as_of, None).await?;
         if !(1..=500).contains(&first) {
             return Err(coded(BAD_USER_INPUT, "first must be between 1 and 500"));
         }
-        let events = queries(ctx)?.stream_history(stream.into_stream()?, StreamVersion(after.max(0)), first as usize);
-        events.await.map_err(|error| query_error(&error))?.iter().map(event_of).collect()
+        let stream = stream.into_stream()?;
+        if owner(ctx, stream.clone()).await?.as_ref() != Some(tenant(ctx)?) {
+            return Ok(Vec::new());
+        }
+        let events = queries(ctx)?.stream_history(stream, StreamVersion(after.max(0)), first as usize).await;
+        events.map_err(|error| query_error(&error))?.iter().map(event_of).collect()
     }
 }
 
@@ -270,21 +302,21 @@ async fn node(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
 
 /// A deployment of the caller's.
 pub(super) async fn deployment(ctx: &Context<'_>, id: DeploymentId) -> Result<Option<Deployment>> {
-    let found = ctx.data::<DataLoader<DeploymentLoader>>()?.load_one(id).await.map_err(|error| query_error(&error))?;
+    let found = load::<DeploymentLoader, _>(ctx, id).await?;
     let tenant = tenant(ctx)?;
     Ok(found.filter(|view| view.tenant == tenant.as_str()).map(Deployment))
 }
 
 /// A run of the caller's.
 pub(super) async fn run(ctx: &Context<'_>, id: RunId) -> Result<Option<Run>> {
-    let found = ctx.data::<DataLoader<RunLoader>>()?.load_one(id).await.map_err(|error| query_error(&error))?;
+    let found = load::<RunLoader, _>(ctx, id).await?;
     let tenant = tenant(ctx)?;
     Ok(found.filter(|view| view.tenant == tenant.as_str()).map(Run))
 }
 
 /// A finding of the caller's.
 pub(super) async fn finding(ctx: &Context<'_>, id: FindingId) -> Result<Option<Finding>> {
-    let found = ctx.data::<DataLoader<FindingLoader>>()?.load_one(id).await.map_err(|error| query_error(&error))?;
+    let found = load::<FindingLoader, _>(ctx, id).await?;
     let tenant = tenant(ctx)?;
     Ok(found.filter(|view| view.tenant == tenant.as_str()).map(Finding))
 }

@@ -1,10 +1,11 @@
 //! The queries about remediations, policies and the emergency stop.
 
-use super::context::{FIRST, at_least, connection, list_cost, named, page_request, queries, query_error, tenant};
+use super::as_of::{AsOfInput, Told, begin};
+use super::context::{FIRST, connection, list_cost, named, page_request, queries, query_error, tenant};
 use super::ids::{local, optional};
 use super::scalars::PositionScalar;
 use super::types::{EmergencyStop, Policy, Remediation, RemediationStatus};
-use async_graphql::connection::{Connection, EmptyFields};
+use async_graphql::connection::Connection;
 use async_graphql::{Context, ID, InputObject, Object, Result};
 use domain::{PolicyId, RemediationId};
 use query_side::RemediationFilter;
@@ -36,8 +37,9 @@ impl Remedies {
         ctx: &Context<'_>,
         id: ID,
         #[graphql(desc = "Wait until the views show this position.")] at_least: Option<PositionScalar>,
+        #[graphql(desc = "As it was at this moment.")] as_of: Option<AsOfInput>,
     ) -> Result<Option<Remediation>> {
-        self::at_least(ctx, at_least).await?;
+        begin(ctx, as_of, at_least).await?;
         remediation(ctx, local(&id)?).await
     }
 
@@ -50,8 +52,9 @@ impl Remedies {
         #[graphql(desc = "How many, 1 to 500.", default_with = "FIRST")] first: i32,
         #[graphql(desc = "After this cursor.")] after: Option<String>,
         #[graphql(desc = "Wait until the views show this position.")] at_least: Option<PositionScalar>,
-    ) -> Result<Connection<String, Remediation>> {
-        self::at_least(ctx, at_least).await?;
+        #[graphql(desc = "As it was at this moment.")] as_of: Option<AsOfInput>,
+    ) -> Result<Connection<String, Remediation, Told>> {
+        begin(ctx, as_of, at_least).await?;
         let filter = RemediationFilter {
             tenant: Some(tenant(ctx)?.to_string()),
             deployment: optional(filter.deployment_id.as_ref())?,
@@ -62,7 +65,7 @@ impl Remedies {
         let later = after.is_some();
         let page = queries(ctx)?.remediations(&filter, &page_request(first, after)).await;
         let page = page.map_err(|error| query_error(&error))?;
-        Ok(connection(page, later, EmptyFields, |view| Remediation(Arc::new(view))))
+        Ok(connection(page, later, Told, |view| Remediation(Arc::new(view))))
     }
 
     /// The policies that were ever defined or asked, by name.
@@ -71,8 +74,9 @@ impl Remedies {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Wait until the views show this position.")] at_least: Option<PositionScalar>,
+        #[graphql(desc = "As it was at this moment.")] as_of: Option<AsOfInput>,
     ) -> Result<Vec<Policy>> {
-        self::at_least(ctx, at_least).await?;
+        begin(ctx, as_of, at_least).await?;
         let found = queries(ctx)?.policies(tenant(ctx)?).await;
         Ok(found.map_err(|error| query_error(&error))?.into_iter().map(Policy).collect())
     }
@@ -83,8 +87,9 @@ impl Remedies {
         ctx: &Context<'_>,
         #[graphql(desc = "Its name; `default` is for deployments without the label `policy`.")] name: String,
         #[graphql(desc = "Wait until the views show this position.")] at_least: Option<PositionScalar>,
+        #[graphql(desc = "As it was at this moment.")] as_of: Option<AsOfInput>,
     ) -> Result<Option<Policy>> {
-        self::at_least(ctx, at_least).await?;
+        begin(ctx, as_of, at_least).await?;
         let tenant = tenant(ctx)?;
         let id = PolicyId::of(tenant, &named(&name)?);
         let found = queries(ctx)?.policies(tenant).await.map_err(|error| query_error(&error))?;
@@ -96,8 +101,9 @@ impl Remedies {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Wait until the views show this position.")] at_least: Option<PositionScalar>,
+        #[graphql(desc = "As it was at this moment.")] as_of: Option<AsOfInput>,
     ) -> Result<EmergencyStop> {
-        self::at_least(ctx, at_least).await?;
+        begin(ctx, as_of, at_least).await?;
         let found = queries(ctx)?.emergency_stop(tenant(ctx)?).await;
         Ok(found.map_err(|error| query_error(&error))?.into())
     }

@@ -315,10 +315,11 @@ impl EventLog for PostgresEventLog {
     fn read_streams(
         &self,
         streams: Vec<StreamId>,
+        without: &'static [&'static str],
         until: Position,
         limit: usize,
     ) -> BoxFuture<'_, Result<Option<Vec<RecordedEvent>>, LogError>> {
-        Box::pin(past::read_streams(&self.pool, &self.options.upcasters, streams, until, limit))
+        Box::pin(past::read_streams(&self.pool, &self.options.upcasters, (streams, without), until, limit))
     }
 
     fn position_at(&self, at: DateTime<Utc>) -> BoxFuture<'_, Result<Position, LogError>> {

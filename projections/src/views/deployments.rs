@@ -53,13 +53,17 @@ impl Projection for Deployments {
         wants
     }
 
+    fn passes_over(&self) -> &'static [&'static str] {
+        &PASSED_OVER
+    }
+
     fn fold<'a>(
         &'a mut self,
         events: &'a [Arc<Decoded>],
         db: &'a mut PgConnection,
     ) -> BoxFuture<'a, Result<(), ApplyError>> {
         Box::pin(async move {
-            let findings = events.iter().filter(|event| matches!(event.event, AnyEvent::Finding(_)));
+            let findings = events.iter().filter(|event| matches!(event.event, Some(AnyEvent::Finding(_))));
             let begun = begun(events);
             self.findings.fetch(db, findings.map(|event| event.id), &begun).await?;
             let touched: HashSet<Uuid> = events.iter().filter_map(|event| self.deployment_of(event)).collect();
@@ -94,26 +98,33 @@ impl Projection for Deployments {
     }
 }
 
+/// Of findings, what changes no deployment's health: most of what happens to them. Of runs, what comes before their end.
+const PASSED_OVER: [&str; 10] = [
+    "FindingSeenAgain",
+    "FindingRecovering",
+    "FindingAcknowledged",
+    "FindingFlappingStarted",
+    "FindingFlappingStopped",
+    "RunRequested",
+    "RunPlanned",
+    "RunStarted",
+    "ChecksCompleted",
+    "RunCancelled",
+];
+
 /// Of runs and findings only what a deployment's health depends on.
 fn wants(event: &RecordedEvent) -> bool {
     match &*event.stream.aggregate_type {
         DEPLOYMENT => true,
         DIAGNOSTIC_RUN => matches!(&*event.event_type, "RunCompleted" | "RunTimedOut" | "RunFailed"),
-        FINDING => !matches!(
-            &*event.event_type,
-            "FindingSeenAgain"
-                | "FindingRecovering"
-                | "FindingAcknowledged"
-                | "FindingFlappingStarted"
-                | "FindingFlappingStopped"
-        ),
+        FINDING => !PASSED_OVER.contains(&&*event.event_type),
         _ => false,
     }
 }
 
 impl Deployments {
     fn deployment_of(&self, event: &Decoded) -> Option<Uuid> {
-        match &event.event {
+        match event.event.as_ref()? {
             AnyEvent::Deployment(_) => Some(event.id),
             AnyEvent::Run(
                 RunEvent::RunCompleted { deployment, .. }
@@ -136,7 +147,7 @@ impl Deployments {
     }
 
     fn fold_one(&mut self, event: &Decoded) -> Result<(), ApplyError> {
-        match &event.event {
+        match event.whole()? {
             AnyEvent::Deployment(deployment) => {
                 deployment_row::fold(self.deployments.change(event.id), deployment, event)
             }

@@ -76,7 +76,7 @@ impl Past<'_> {
             after = last.position;
             self.take(block, &mut events, &mut findings);
         }
-        let told = log.read_streams(findings.into_iter().collect(), self.as_of.position, EVENTS_MAX).await?;
+        let told = log.read_streams(findings.into_iter().collect(), &[], self.as_of.position, EVENTS_MAX).await?;
         events.extend(told.ok_or_else(|| too_much("events", EVENTS_MAX))?);
         events.sort_unstable_by_key(|event: &RecordedEvent| event.position);
         let rows = rows_of(self.fold_events("daily_figures", events).await?, TABLE);

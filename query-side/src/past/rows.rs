@@ -101,7 +101,8 @@ impl Past<'_> {
         if streams.len() > STREAMS_MAX {
             return Err(too_much("streams", STREAMS_MAX));
         }
-        let read = self.queries.the_log()?.read_streams(streams, self.as_of.position, EVENTS_MAX).await?;
+        let without = projections::past::passed_over(projection);
+        let read = self.queries.the_log()?.read_streams(streams, without, self.as_of.position, EVENTS_MAX).await?;
         let events = read.ok_or_else(|| too_much("events", EVENTS_MAX))?;
         self.fold_events(projection, events).await
     }

@@ -2,10 +2,9 @@
 
 use super::enums::Outcome;
 use super::{Deployment, Run};
-use crate::schema::context::query_error;
+use crate::schema::as_of::{AsOfMoment, load, told};
 use crate::schema::ids::global;
 use crate::schema::scalars::PositionScalar;
-use async_graphql::dataloader::DataLoader;
 use async_graphql::{Context, ID, Json, Object, Result, SimpleObject};
 use chrono::{DateTime, Utc};
 use domain::diagnostic_run::Evidence as DomainEvidence;
@@ -17,14 +16,17 @@ pub struct CheckResult(pub CheckResultView);
 /// What one check of one component gave in one run.
 #[Object]
 impl CheckResult {
+    /// The moment that this is as of; null: the present.
+    async fn as_of(&self, ctx: &Context<'_>) -> Option<AsOfMoment> {
+        told(ctx)
+    }
     /// The run's id.
     async fn run_id(&self) -> ID {
         global(self.0.run_id)
     }
     /// The run.
     async fn run(&self, ctx: &Context<'_>) -> Result<Option<Run>> {
-        let loader = ctx.data::<DataLoader<RunLoader>>()?;
-        Ok(loader.load_one(self.0.run_id).await.map_err(|error| query_error(&error))?.map(Run))
+        Ok(load::<RunLoader, _>(ctx, self.0.run_id).await?.map(Run))
     }
     /// The deployment's id.
     async fn deployment_id(&self) -> ID {
@@ -32,8 +34,7 @@ impl CheckResult {
     }
     /// The deployment.
     async fn deployment(&self, ctx: &Context<'_>) -> Result<Option<Deployment>> {
-        let loader = ctx.data::<DataLoader<DeploymentLoader>>()?;
-        Ok(loader.load_one(self.0.deployment_id).await.map_err(|error| query_error(&error))?.map(Deployment))
+        Ok(load::<DeploymentLoader, _>(ctx, self.0.deployment_id).await?.map(Deployment))
     }
     /// The check.
     async fn check_code(&self) -> &str {

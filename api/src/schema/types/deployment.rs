@@ -2,12 +2,12 @@
 
 use super::enums::{ComponentKind, Outcome, SecretPlace};
 use super::{FindingList, Label, Run, Totals, labels};
+use crate::schema::as_of::{AsOfMoment, load, told};
 use crate::schema::context::{FIRST, FIRST_NESTED, connection, list_cost, page_request, queries, query_error};
 use crate::schema::ids::global;
 use crate::schema::scalars::PositionScalar;
 use crate::schema::types::totals::TotalOf;
 use async_graphql::connection::Connection;
-use async_graphql::dataloader::DataLoader;
 use async_graphql::{Context, ID, Object, Result, SimpleObject};
 use chrono::{DateTime, Utc};
 use domain::deployment::SecretRef;
@@ -22,6 +22,10 @@ pub struct Deployment(pub Arc<DeploymentView>);
 /// A Content Manager installation under care, with its health.
 #[Object]
 impl Deployment {
+    /// The moment that this is as of; null: the present.
+    async fn as_of(&self, ctx: &Context<'_>) -> Option<AsOfMoment> {
+        told(ctx)
+    }
     /// Its global id.
     pub async fn id(&self) -> ID {
         global(self.0.id)
@@ -81,8 +85,7 @@ impl Deployment {
     /// The last run that ended.
     async fn last_run(&self, ctx: &Context<'_>) -> Result<Option<Run>> {
         let Some(id) = self.0.last_run_id else { return Ok(None) };
-        let loader = ctx.data::<DataLoader<RunLoader>>()?;
-        Ok(loader.load_one(id).await.map_err(|error| query_error(&error))?.map(Run))
+        Ok(load::<RunLoader, _>(ctx, id).await?.map(Run))
     }
     /// When the last run ended.
     async fn last_run_at(&self) -> Option<DateTime<Utc>> {
@@ -103,9 +106,8 @@ impl Deployment {
         ctx: &Context<'_>,
         #[graphql(desc = "How many, 1 to 200.", default_with = "FIRST_NESTED")] first: i32,
     ) -> Result<FindingList> {
-        let loader = ctx.data::<DataLoader<FindingsByDeploymentLoader>>()?;
         let key = FirstOf { id: self.0.id, first: i64::from(first) };
-        let few = loader.load_one(key).await.map_err(|error| query_error(&error))?;
+        let few = load::<FindingsByDeploymentLoader, _>(ctx, key).await?;
         Ok(FindingList::of(few.as_deref()))
     }
     /// Its runs, newest first.

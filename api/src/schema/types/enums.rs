@@ -110,6 +110,10 @@ pub enum StreamType {
     Policy,
     /// An emergency stop's.
     EmergencyStop,
+    /// The one of the keys that sign the history.
+    AuditKeys,
+    /// A subject's of personal data.
+    Subject,
 }
 
 impl StreamType {
@@ -122,6 +126,8 @@ impl StreamType {
             Self::Remediation => domain::any_event::REMEDIATION,
             Self::Policy => domain::any_event::POLICY,
             Self::EmergencyStop => domain::any_event::EMERGENCY_STOP,
+            Self::Subject => domain::any_event::SUBJECT,
+            Self::AuditKeys => domain::any_event::AUDIT_KEYS,
         }
     }
 }

@@ -2,9 +2,8 @@
 
 use super::Deployment;
 use super::enums::Outcome;
-use crate::schema::context::query_error;
+use crate::schema::as_of::load;
 use crate::schema::ids::global;
-use async_graphql::dataloader::DataLoader;
 use async_graphql::{Context, ID, Object, Result};
 use chrono::NaiveDate;
 use query_side::DeploymentLoader;
@@ -25,8 +24,7 @@ impl DailyFigure {
     }
     /// The deployment.
     async fn deployment(&self, ctx: &Context<'_>) -> Result<Option<Deployment>> {
-        let loader = ctx.data::<DataLoader<DeploymentLoader>>()?;
-        Ok(loader.load_one(self.0.deployment_id).await.map_err(|error| query_error(&error))?.map(Deployment))
+        Ok(load::<DeploymentLoader, _>(ctx, self.0.deployment_id).await?.map(Deployment))
     }
     /// The check.
     async fn check_code(&self) -> &str {

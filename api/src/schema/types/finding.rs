@@ -3,11 +3,11 @@
 use super::check_result::Evidence;
 use super::enums::{FindingStatus, Outcome};
 use super::{Deployment, Run};
+use crate::schema::as_of::{AsOfMoment, load, now_then, told};
 use crate::schema::context::{FIRST_NESTED, connection, list_cost, page_request, queries, query_error};
 use crate::schema::ids::global;
 use crate::schema::scalars::PositionScalar;
 use async_graphql::connection::Connection;
-use async_graphql::dataloader::DataLoader;
 use async_graphql::{Context, ID, Json, Object, Result, SimpleObject};
 use chrono::{DateTime, Utc};
 use command_side::Clock;
@@ -28,6 +28,10 @@ impl From<&FindingView> for Finding {
 /// One problem, by its fingerprint: deployment, check and resource.
 #[Object]
 impl Finding {
+    /// The moment that this is as of; null: the present.
+    async fn as_of(&self, ctx: &Context<'_>) -> Option<AsOfMoment> {
+        told(ctx)
+    }
     /// Its global id.
     pub async fn id(&self) -> ID {
         global(self.0.id)
@@ -42,8 +46,7 @@ impl Finding {
     }
     /// Where it is.
     async fn deployment(&self, ctx: &Context<'_>) -> Result<Option<Deployment>> {
-        let loader = ctx.data::<DataLoader<DeploymentLoader>>()?;
-        Ok(loader.load_one(self.0.deployment_id).await.map_err(|error| query_error(&error))?.map(Deployment))
+        Ok(load::<DeploymentLoader, _>(ctx, self.0.deployment_id).await?.map(Deployment))
     }
     /// Which check found it.
     async fn check_code(&self) -> &str {
@@ -67,7 +70,11 @@ impl Finding {
     }
     /// Whether it does not alert at this moment.
     async fn muted(&self, ctx: &Context<'_>) -> Result<bool> {
-        Ok(self.0.is_muted(ctx.data::<Arc<dyn Clock>>()?.now()))
+        let now = match now_then(ctx) {
+            Some(then) => then,
+            None => ctx.data::<Arc<dyn Clock>>()?.now(),
+        };
+        Ok(self.0.is_muted(now))
     }
     /// It does not alert until then. May lie in the past: the mute has then run out.
     async fn muted_until(&self) -> Option<DateTime<Utc>> {
@@ -135,8 +142,7 @@ impl Finding {
     }
     /// The run that last measured it.
     async fn last_run(&self, ctx: &Context<'_>) -> Result<Option<Run>> {
-        let loader = ctx.data::<DataLoader<RunLoader>>()?;
-        Ok(loader.load_one(self.0.last_run_id).await.map_err(|error| query_error(&error))?.map(Run))
+        Ok(load::<RunLoader, _>(ctx, self.0.last_run_id).await?.map(Run))
     }
     /// Its life, oldest first.
     #[graphql(complexity = "list_cost(first, child_complexity) + 50")]

@@ -1,8 +1,9 @@
 //! What may be done, what is reserved for it, what was learned; and the emergency stop.
 
+use crate::schema::as_of::{AsOfMoment, told};
 use crate::schema::context::{queries, query_error};
 use crate::schema::scalars::PositionScalar;
-use async_graphql::{Context, Json, Object, Result, SimpleObject};
+use async_graphql::{ComplexObject, Context, Json, Object, Result, SimpleObject};
 use chrono::{DateTime, Utc};
 use query_side::{EmergencyStopView, PolicyView, StatisticView};
 use serde_json::Value;
@@ -16,6 +17,10 @@ pub struct Policy(pub PolicyView);
 /// Which actions may run by themselves, on what, when, and how much at a time.
 #[Object]
 impl Policy {
+    /// The moment that this is as of; null: the present.
+    async fn as_of(&self, ctx: &Context<'_>) -> Option<AsOfMoment> {
+        told(ctx)
+    }
     /// Its name: a deployment's label `policy` names it; `default` is for all others.
     async fn name(&self) -> &str {
         &self.0.name
@@ -100,6 +105,7 @@ impl From<StatisticView> for RunbookStatistic {
 
 /// Whether everything stops.
 #[derive(SimpleObject)]
+#[graphql(complex)]
 pub struct EmergencyStop {
     /// Whether it does: no step of any remediation begins.
     engaged: bool,
@@ -111,6 +117,14 @@ pub struct EmergencyStop {
     changed_by: Option<String>,
     /// When.
     changed_at: Option<DateTime<Utc>>,
+}
+
+#[ComplexObject]
+impl EmergencyStop {
+    /// The moment that this is as of; null: the present.
+    async fn as_of(&self, ctx: &Context<'_>) -> Option<AsOfMoment> {
+        told(ctx)
+    }
 }
 
 impl From<Option<EmergencyStopView>> for EmergencyStop {

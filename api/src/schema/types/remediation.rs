@@ -2,10 +2,9 @@
 
 use super::enums::Outcome;
 use super::{Deployment, Finding};
-use crate::schema::context::query_error;
+use crate::schema::as_of::{AsOfMoment, load, told};
 use crate::schema::ids::global;
 use crate::schema::scalars::PositionScalar;
-use async_graphql::dataloader::DataLoader;
 use async_graphql::{Context, Enum, ID, Json, Object, Result, SimpleObject};
 use chrono::{DateTime, Utc};
 use domain::remediation::{Admission, PlannedStep, StepPreview, StepState, Trigger, UndoState, Undoing};
@@ -111,6 +110,10 @@ pub struct Remediation(pub Arc<RemediationView>);
 /// What puts a finding right: planned, run dry, approved, done step by step, checked, and taken back where it fails.
 #[Object]
 impl Remediation {
+    /// The moment that this is as of; null: the present.
+    async fn as_of(&self, ctx: &Context<'_>) -> Option<AsOfMoment> {
+        told(ctx)
+    }
     /// Its global id.
     pub async fn id(&self) -> ID {
         global(self.0.id)
@@ -121,13 +124,11 @@ impl Remediation {
     }
     /// Where.
     async fn deployment(&self, ctx: &Context<'_>) -> Result<Option<Deployment>> {
-        let loader = ctx.data::<DataLoader<DeploymentLoader>>()?;
-        Ok(loader.load_one(self.0.deployment_id).await.map_err(|error| query_error(&error))?.map(Deployment))
+        Ok(load::<DeploymentLoader, _>(ctx, self.0.deployment_id).await?.map(Deployment))
     }
     /// What it puts right.
     async fn finding(&self, ctx: &Context<'_>) -> Result<Option<Finding>> {
-        let loader = ctx.data::<DataLoader<FindingLoader>>()?;
-        Ok(loader.load_one(self.0.finding_id).await.map_err(|error| query_error(&error))?.map(Finding))
+        Ok(load::<FindingLoader, _>(ctx, self.0.finding_id).await?.map(Finding))
     }
     /// The deployment's id.
     async fn deployment_id(&self) -> ID {

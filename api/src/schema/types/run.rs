@@ -2,10 +2,10 @@
 
 use super::enums::{Outcome, Priority, RunStatus};
 use super::{CheckResult, CheckResultList, Deployment, FindingList};
-use crate::schema::context::{FIRST_NESTED, list_cost, query_error};
+use crate::schema::as_of::{AsOfMoment, load, told};
+use crate::schema::context::{FIRST_NESTED, list_cost};
 use crate::schema::ids::global;
 use crate::schema::scalars::PositionScalar;
-use async_graphql::dataloader::DataLoader;
 use async_graphql::{Context, ID, Object, Result, SimpleObject};
 use chrono::{DateTime, Utc};
 use query_side::loaders::FirstOf;
@@ -19,6 +19,10 @@ pub struct Run(pub Arc<RunView>);
 /// One diagnosis of one deployment.
 #[Object]
 impl Run {
+    /// The moment that this is as of; null: the present.
+    async fn as_of(&self, ctx: &Context<'_>) -> Option<AsOfMoment> {
+        told(ctx)
+    }
     /// Its global id.
     pub async fn id(&self) -> ID {
         global(self.0.id)
@@ -33,8 +37,7 @@ impl Run {
     }
     /// What it looks at.
     async fn deployment(&self, ctx: &Context<'_>) -> Result<Option<Deployment>> {
-        let loader = ctx.data::<DataLoader<DeploymentLoader>>()?;
-        Ok(loader.load_one(self.0.deployment_id).await.map_err(|error| query_error(&error))?.map(Deployment))
+        Ok(load::<DeploymentLoader, _>(ctx, self.0.deployment_id).await?.map(Deployment))
     }
     /// Which checks, by name.
     async fn profile(&self) -> &str {
@@ -75,9 +78,8 @@ impl Run {
         ctx: &Context<'_>,
         #[graphql(desc = "How many, 1 to 200.", default_with = "FIRST_NESTED")] first: i32,
     ) -> Result<CheckResultList> {
-        let loader = ctx.data::<DataLoader<ResultsByRunLoader>>()?;
         let key = FirstOf { id: self.0.id, first: i64::from(first) };
-        let few = loader.load_one(key).await.map_err(|error| query_error(&error))?;
+        let few = load::<ResultsByRunLoader, _>(ctx, key).await?;
         Ok(few.map_or_else(
             || CheckResultList { nodes: Vec::new(), has_more: false },
             |few| CheckResultList {
@@ -93,9 +95,8 @@ impl Run {
         ctx: &Context<'_>,
         #[graphql(desc = "How many, 1 to 200.", default_with = "FIRST_NESTED")] first: i32,
     ) -> Result<FindingList> {
-        let loader = ctx.data::<DataLoader<FindingsByRunLoader>>()?;
         let key = FirstOf { id: self.0.id, first: i64::from(first) };
-        let few = loader.load_one(key).await.map_err(|error| query_error(&error))?;
+        let few = load::<FindingsByRunLoader, _>(ctx, key).await?;
         Ok(FindingList::of(few.as_deref()))
     }
     /// Who asked for it.

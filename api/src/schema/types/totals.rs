@@ -1,5 +1,6 @@
 //! How many there are in all: counted only when asked for.
 
+use crate::schema::as_of::{AsOfMoment, told};
 use crate::schema::context::{queries, query_error};
 use async_graphql::{Context, Object, Result, SimpleObject};
 use query_side::{DeploymentFilter, FindingFilter, RunFilter};
@@ -19,6 +20,11 @@ pub struct Totals(pub TotalOf);
 
 #[Object(name = "ConnectionTotals")]
 impl Totals {
+    /// The moment that the answer is of; null: the present.
+    async fn as_of(&self, ctx: &Context<'_>) -> Option<AsOfMoment> {
+        told(ctx)
+    }
+
     /// How many there are in all pages. Counted only when asked for, and no further than 10,000.
     #[graphql(complexity = 50)]
     async fn total(&self, ctx: &Context<'_>) -> Result<Total> {

@@ -120,10 +120,12 @@ async fn streams_are_read_together_up_to_a_position_or_not_at_all() {
         let of = |event: &&RecordedEvent| event.position.0 <= until && asked.contains(&event.stream);
         let expected: Vec<RecordedEvent> = all.iter().filter(of).cloned().collect();
         for one in [&*log as &dyn EventLog, &plain] {
-            let read = one.read_streams(asked.clone(), Position(until), 80).await.unwrap().unwrap();
+            let read = one.read_streams(asked.clone(), &[], Position(until), 80).await.unwrap().unwrap();
             assert_eq!(ids(&read), ids(&expected), "until {until}");
-            let cut = one.read_streams(asked.clone(), Position(until), 39).await.unwrap();
+            let cut = one.read_streams(asked.clone(), &[], Position(until), 39).await.unwrap();
             assert_eq!(cut.is_none(), expected.len() > 39, "until {until}");
+            let without = one.read_streams(asked.clone(), &["SomethingHappened"], Position(until), 39).await.unwrap();
+            assert_eq!(without.map(|events| events.len()), Some(0), "until {until}");
         }
     }
 }
