@@ -86,7 +86,7 @@ impl ExportError {
         Self::File { doing, path: path.to_path_buf(), source }
     }
 
-    pub(crate) fn unreadable(path: &Path, reason: impl ToString) -> Self {
+    pub(crate) fn unreadable(path: &Path, reason: &(impl ToString + ?Sized)) -> Self {
         Self::Unreadable { path: path.to_path_buf(), reason: reason.to_string() }
     }
 }

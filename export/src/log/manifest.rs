@@ -147,9 +147,9 @@ impl Manifest {
             Ok(about) if about.len() > BYTES_MAX => return Err(ExportError::unreadable(&path, "it is too large")),
             Ok(_) => std::fs::read(&path).map_err(|error| ExportError::file("read", &path, error))?,
         };
-        let manifest: Self = serde_json::from_slice(&bytes).map_err(|error| ExportError::unreadable(&path, error))?;
+        let manifest: Self = serde_json::from_slice(&bytes).map_err(|error| ExportError::unreadable(&path, &error))?;
         if manifest.form != FORM {
-            return Err(ExportError::unreadable(&path, format!("its form is {:?}, not {FORM:?}", manifest.form)));
+            return Err(ExportError::unreadable(&path, &format!("its form is {:?}, not {FORM:?}", manifest.form)));
         }
         Ok(Some(manifest))
     }

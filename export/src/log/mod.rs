@@ -148,7 +148,7 @@ impl Exporter {
             }
             let open = match &mut self.open {
                 Some(open) => open,
-                None => self.open.insert(self.folder.begin(&self.manifest.format, place, event)?),
+                None => self.open.insert(self.folder.begin(self.manifest.format, place, event)?),
             };
             open.writer.write(event)?;
             open.events += 1;
@@ -187,7 +187,7 @@ impl Exporter {
 }
 
 impl Folder {
-    fn begin(&self, format: &Format, place: Place, event: &StoredEvent) -> Result<Open, ExportError> {
+    fn begin(&self, format: Format, place: Place, event: &StoredEvent) -> Result<Open, ExportError> {
         let file = self.partial()?;
         let writer: Box<dyn EventWriter> = match format {
             Format::CloudEvents => Box::new(cloud_events::Lines::plain(file)),

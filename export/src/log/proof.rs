@@ -44,10 +44,26 @@ const COVERING: &str = "SELECT l.log_id, c.number, c.tree_size, c.root::bytea AS
         (SELECT number FROM cmdiag.audit_checkpoints WHERE tree_size >= $1 ORDER BY tree_size LIMIT 1), \
         (SELECT number FROM cmdiag.audit_checkpoints ORDER BY tree_size DESC LIMIT 1))";
 
+/// The newest checkpoint that an export up to `last` holds all events of: whoever has the export from position 1 on can
+/// compute its root. Where each covers more, the first one.
+const WITHIN: &str = "SELECT l.log_id, c.number, c.tree_size, c.root::bytea AS root, c.signed_at, c.key_id, c.note \
+    FROM cmdiag.audit_checkpoints c CROSS JOIN cmdiag.audit_log l WHERE c.number = coalesce( \
+        (SELECT number FROM cmdiag.audit_checkpoints WHERE tree_size <= $1 ORDER BY tree_size DESC LIMIT 1), \
+        (SELECT number FROM cmdiag.audit_checkpoints ORDER BY tree_size LIMIT 1))";
+
+/// The checkpoint that an export up to `last` is proven by; `None` where the log is not sealed, or not yet.
+pub async fn within(pool: &PgPool, last: i64) -> Result<Option<Proof>, ExportError> {
+    find(pool, WITHIN, last).await
+}
+
 /// The checkpoint that covers positions 1 to `last`, or as many of them as any does; `None` where the log is not sealed,
 /// or not yet.
 pub async fn covering(pool: &PgPool, last: i64) -> Result<Option<Proof>, ExportError> {
-    let found = sqlx::query_as::<_, Checkpoint>(COVERING).bind(last).fetch_optional(pool).await?;
+    find(pool, COVERING, last).await
+}
+
+async fn find(pool: &PgPool, sql: &'static str, last: i64) -> Result<Option<Proof>, ExportError> {
+    let found = sqlx::query_as::<_, Checkpoint>(sql).bind(last).fetch_optional(pool).await?;
     Ok(found.map(|checkpoint| Proof {
         log_id: checkpoint.log_id,
         number: checkpoint.number,

@@ -3,10 +3,12 @@
 use super::folder::ours;
 use super::manifest::{Format, ListedFile, Manifest};
 use crate::error::ExportError;
+use crate::event::StoredEvent;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use chrono::DateTime;
 use parquet::file::reader::{FileReader, SerializedFileReader};
-use parquet::record::RowAccessor;
+use parquet::record::{Row, RowAccessor};
 use parquet::schema::parser::parse_message_type;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -63,6 +65,46 @@ pub fn verify(folder: &Path) -> Result<Verdict, ExportError> {
         }
     }
     Ok(Verdict { manifest, faults: faults.0 })
+}
+
+/// Hands on the events of a Parquet export, in order, up to a position. Blocks, as [`verify`] does.
+pub fn rows(
+    folder: &Path,
+    manifest: &Manifest,
+    until: i64,
+    take: &mut dyn FnMut(&StoredEvent),
+) -> Result<(), ExportError> {
+    for file in manifest.files.iter().filter(|file| file.first_position <= until && is_plain(&file.path)) {
+        let path = folder.join(&file.path);
+        let opened = File::open(&path).map_err(|error| ExportError::file("read", &path, error))?;
+        for row in SerializedFileReader::new(opened)?.get_row_iter(None)? {
+            let event = stored(&row?).map_err(|error| ExportError::unreadable(&path, &error))?;
+            if event.position > until {
+                return Ok(());
+            }
+            take(&event);
+        }
+    }
+    Ok(())
+}
+
+/// A row as the event that it was; columns as [`super::parquet_file::SCHEMA`] has them.
+fn stored(row: &Row) -> Result<StoredEvent, String> {
+    let number = |column| row.get_long(column).map_err(|error| error.to_string());
+    let text = |column| row.get_string(column).cloned().map_err(|error| error.to_string());
+    let micros = row.get_timestamp_micros(1).map_err(|error| error.to_string())?;
+    Ok(StoredEvent {
+        position: number(0)?,
+        recorded_at: DateTime::from_timestamp_micros(micros).ok_or("a time out of range")?,
+        aggregate_type: text(2)?,
+        aggregate_id: text(3)?,
+        sequence: number(4)?,
+        event_id: text(5)?.parse().map_err(|error| format!("an event's id: {error}"))?,
+        event_type: text(6)?,
+        event_version: text(7)?,
+        payload: text(14)?,
+        metadata: text(15)?,
+    })
 }
 
 struct Faults(Vec<String>);

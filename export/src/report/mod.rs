@@ -14,7 +14,7 @@ pub mod sarif;
 pub(crate) mod xml;
 
 use crate::error::ExportError;
-use crate::output::Output;
+use crate::output::{Output, Surroundings};
 use chrono::{DateTime, Utc};
 use domain::any_event::{AnyEvent, DIAGNOSTIC_RUN};
 use domain::diagnostic_run::{CheckKey, RunEvent};
@@ -81,6 +81,7 @@ impl RunReport<'_> {
         output: &mut Output,
     ) -> Result<(), ExportError> {
         let facts = self.facts(run).await?;
+        output.surround(if form == RunForm::Sarif { Surroundings::Json } else { Surroundings::Markup });
         match form {
             RunForm::Sarif => {
                 let base = match base {

@@ -108,7 +108,9 @@ impl PeriodFacts {
             let Some(end) = events.last() else { return Err(ExportError::Missing(after + 1)) };
             after = end.position.0;
             for event in events.iter().filter(|event| event.metadata.tenant == *tenant) {
-                facts.take(event)?;
+                for part in event.parts() {
+                    facts.take(&part)?;
+                }
             }
             progress(after, last);
         }
@@ -203,9 +205,8 @@ fn remediation_detail(event: &RemediationEvent) -> Option<String> {
         Event::ApprovalDelegated { by, to, comment, .. } => format!("by {by} to {to}: {comment}"),
         Event::ExecutionRequested { by, .. } | Event::ExecutionStarted { by, .. } => format!("by {by}"),
         Event::StepStarted { step, attempt, .. } => format!("{step}, attempt {attempt}"),
-        Event::StepSucceeded { step, .. } => step.to_string(),
         Event::StepFailed { step, error, .. } | Event::StepUndoFailed { step, error, .. } => format!("{step}: {error}"),
-        Event::StepUndone { step, .. } => step.to_string(),
+        Event::StepSucceeded { step, .. } | Event::StepUndone { step, .. } => step.to_string(),
         Event::RollbackStarted { reason, by, .. }
         | Event::RemediationCancelled { reason, by, .. }
         | Event::RemediationHalted { reason, by, .. } => format!("by {by}: {reason}"),

@@ -5,7 +5,7 @@ use super::period::{Lines, Period, PeriodFacts};
 use super::run_page::sealed;
 use crate::error::ExportError;
 use crate::log::proof::Proof;
-use crate::output::Output;
+use crate::output::{Output, Surroundings};
 use crate::{TOOL, TOOL_VERSION};
 use chrono::{DateTime, Utc};
 use domain::TenantId;
@@ -35,6 +35,7 @@ impl PeriodReport<'_> {
     /// Writes the page.
     pub async fn write(&self, output: &mut Output) -> Result<(), ExportError> {
         let Period { since, until } = self.period;
+        output.surround(Surroundings::Markup);
         let mut html = Html::begin(&format!("Audit of {} to {}", moment(since), moment(until)));
         self.head(&mut html);
         self.totals(&mut html);

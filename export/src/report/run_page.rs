@@ -24,7 +24,9 @@ pub(super) async fn write(report: &RunReport<'_>, facts: &RunFacts, output: &mut
         let mut results = Results::with(report.queries, facts.run.id, &outcomes);
         while let Some(page) = results.next().await? {
             any |= !page.is_empty();
-            page.iter().for_each(|result| problems(report, result, &mut html));
+            for result in &page {
+                problems(report, result, &mut html);
+            }
             output.take(&mut html.take()).await?;
         }
     }
@@ -146,7 +148,9 @@ async fn not_measured(
         let mut missing = facts.to_cross_out();
         let mut results = Results::of(report.queries, facts.run.id);
         while let Some(page) = results.next().await? {
-            page.iter().for_each(|result| missing.has_result(result));
+            for result in &page {
+                missing.has_result(result);
+            }
         }
         for (check, component) in missing.left() {
             let why = format!("planned, and without a result: the run ended as {}", facts.run.status.as_str());

@@ -157,7 +157,7 @@ fn add_result(
         let cause = result.unknown_cause.as_deref().unwrap_or("no cause is recorded");
         let text = format!("{} could not be measured: {cause}", result.check_code);
         let place = location(&result.component, None);
-        let mut element = element(report, &result.check_code, &text, place);
+        let mut element = element(report, &result.check_code, &text, &place);
         element.insert("kind".to_owned(), "open".into());
         element.insert("level".to_owned(), "none".into());
         element.insert("properties".to_owned(), json!({ "outcome": "unknown", "component": result.component }));
@@ -195,7 +195,7 @@ fn problem_element(report: &RunReport<'_>, result: &CheckResultView, problem: &O
         problem.symptom, problem.cause, problem.impact, problem.advice
     );
     let place = location(&result.component, Some(problem.resource.as_str()));
-    let mut element = element(report, &result.check_code, &text, place);
+    let mut element = element(report, &result.check_code, &text, &place);
     element.insert("kind".to_owned(), "fail".into());
     element.insert("level".to_owned(), if problem.outcome == Outcome::Critical { "error" } else { "warning" }.into());
     if let Some(print) = fingerprint(result.deployment_id, &result.check_code, &problem.resource) {
@@ -219,7 +219,7 @@ fn problem_element(report: &RunReport<'_>, result: &CheckResultView, problem: &O
     element
 }
 
-fn element(report: &RunReport<'_>, check: &str, text: &str, location: Value) -> Map<String, Value> {
+fn element(report: &RunReport<'_>, check: &str, text: &str, location: &Value) -> Map<String, Value> {
     let mut element = Map::new();
     element.insert("ruleId".to_owned(), check.into());
     if let Some((index, _)) = report.rule(check) {
@@ -247,7 +247,7 @@ fn no_result(
     compared: bool,
 ) -> Map<String, Value> {
     let text = format!("{check} has no result: the run ended as {}", facts.run.status.as_str());
-    let mut element = element(report, check, &text, location(component, None));
+    let mut element = element(report, check, &text, &location(component, None));
     element.insert("kind".to_owned(), "open".into());
     element.insert("level".to_owned(), "none".into());
     element.insert("properties".to_owned(), json!({ "outcome": "not run", "component": component }));

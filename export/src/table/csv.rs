@@ -39,8 +39,16 @@ pub fn row(cells: &[Cell<'_>], out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// A text for the inside of a quoted field, guarded as a field's beginning is.
+pub(crate) fn within_quotes(text: &str) -> String {
+    let guard = if text.starts_with(FORMULA) { "'" } else { "" };
+    format!("{guard}{}", text.replace('"', "\"\""))
+}
+
 fn field(text: &str, guard: bool, out: &mut Vec<u8>) {
-    let quoted = guard || text.contains([',', '"', '\r', '\n']) || text.starts_with(' ') || text.ends_with(' ');
+    // A sealed name is opened later, and may hold anything.
+    let special = text.contains([',', '"', '\r', '\n']) || text.contains(domain::personal::SEALED);
+    let quoted = guard || special || text.starts_with(' ') || text.ends_with(' ');
     if !quoted {
         out.extend_from_slice(text.as_bytes());
         return;

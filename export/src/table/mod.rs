@@ -3,7 +3,7 @@
 pub mod csv;
 
 use crate::error::ExportError;
-use crate::output::Output;
+use crate::output::{Output, Surroundings};
 use chrono::{DateTime, SecondsFormat, Utc};
 use csv::{Cell, header, row};
 use domain::{DeploymentId, RunId, TenantId};
@@ -44,6 +44,7 @@ pub async fn write(
     filter: &TableFilter,
     output: &mut Output,
 ) -> Result<u64, ExportError> {
+    output.surround(Surroundings::Csv);
     match table {
         Table::Findings => findings(queries, tenant, filter, output).await,
         Table::Results => results(queries, tenant, filter, output).await,
@@ -68,7 +69,9 @@ async fn findings(
     loop {
         let page = queries.findings(&filter, &request).await?;
         count += page.items.len() as u64;
-        page.items.iter().for_each(|finding| row(&finding_cells(finding), &mut gathered));
+        for finding in &page.items {
+            row(&finding_cells(finding), &mut gathered);
+        }
         output.take(&mut gathered).await?;
         match page.end_cursor.filter(|_| page.has_next) {
             Some(cursor) => request = PageRequest::after(ROWS_AT_ONCE, cursor),
@@ -88,7 +91,9 @@ async fn runs(
     let mut count = 0;
     while let Some(page) = pages.next(queries).await? {
         count += page.len() as u64;
-        page.iter().for_each(|run| row(&run_cells(run), &mut gathered));
+        for run in &page {
+            row(&run_cells(run), &mut gathered);
+        }
         output.take(&mut gathered).await?;
     }
     Ok(count)
@@ -122,7 +127,9 @@ async fn results_of(queries: &Queries, run: RunId, output: &mut Output) -> Resul
     let mut results = crate::report::Results::of(queries, run);
     while let Some(page) = results.next().await? {
         count += page.len() as u64;
-        page.iter().for_each(|result| row(&result_cells(result), &mut gathered));
+        for result in &page {
+            row(&result_cells(result), &mut gathered);
+        }
         output.take(&mut gathered).await?;
     }
     Ok(count)
@@ -163,7 +170,7 @@ fn maybe_time(at: Option<DateTime<Utc>>) -> Cell<'static> {
     at.map_or(Cell::Empty, time)
 }
 
-fn number(number: impl ToString) -> Cell<'static> {
+fn number(number: &impl ToString) -> Cell<'static> {
     Cell::Plain(number.to_string())
 }
 
@@ -198,8 +205,8 @@ const FINDING: &[&str] = &[
 
 fn finding_cells(finding: &FindingView) -> Vec<Cell<'_>> {
     vec![
-        number(finding.id),
-        number(finding.deployment_id),
+        number(&finding.id),
+        number(&finding.deployment_id),
         Cell::Text(&finding.check_code),
         Cell::Text(&finding.component),
         Cell::Text(&finding.resource),
@@ -213,13 +220,13 @@ fn finding_cells(finding: &FindingView) -> Vec<Cell<'_>> {
         time(finding.last_seen_at),
         maybe_time(finding.opened_at),
         maybe_time(finding.resolved_at),
-        number(finding.occurrences),
-        number(finding.regressions),
-        number(finding.flapping),
+        number(&finding.occurrences),
+        number(&finding.regressions),
+        number(&finding.flapping),
         maybe_time(finding.muted_until),
         maybe(finding.acknowledged_by.as_deref()),
-        number(finding.last_run_id),
-        number(finding.last_position),
+        number(&finding.last_run_id),
+        number(&finding.last_position),
     ]
 }
 
@@ -245,23 +252,23 @@ const RUN: &[&str] = &[
 
 fn run_cells(run: &RunView) -> Vec<Cell<'_>> {
     vec![
-        number(run.id),
-        number(run.deployment_id),
+        number(&run.id),
+        number(&run.deployment_id),
         Cell::Text(&run.profile),
         Cell::Text(run.status.as_str()),
         maybe(run.outcome.map(domain::Outcome::as_str)),
-        number(run.planned),
-        number(run.done),
-        number(run.tally.ok),
-        number(run.tally.warning),
-        number(run.tally.critical),
-        number(run.tally.unknown),
+        number(&run.planned),
+        number(&run.done),
+        number(&run.tally.ok),
+        number(&run.tally.warning),
+        number(&run.tally.critical),
+        number(&run.tally.unknown),
         Cell::Text(&run.requested_by),
         time(run.requested_at),
         maybe_time(run.started_at),
         maybe_time(run.ended_at),
         maybe(run.reason.as_deref()),
-        number(run.last_position),
+        number(&run.last_position),
     ]
 }
 
@@ -283,18 +290,18 @@ const RESULT: &[&str] = &[
 
 fn result_cells(result: &CheckResultView) -> Vec<Cell<'_>> {
     vec![
-        number(result.run_id),
-        number(result.deployment_id),
+        number(&result.run_id),
+        number(&result.deployment_id),
         Cell::Text(&result.check_code),
         Cell::Text(&result.component),
         Cell::Text(&result.version),
         Cell::Text(result.outcome.as_str()),
         Cell::Text(&result.summary),
         maybe(result.unknown_cause.as_deref()),
-        number(result.observations.len()),
-        number(result.omitted),
+        number(&result.observations.len()),
+        number(&result.omitted),
         time(result.measured_at),
-        number(result.duration_ms),
-        number(result.last_position),
+        number(&result.duration_ms),
+        number(&result.last_position),
     ]
 }

@@ -397,13 +397,12 @@ impl Source {
 
     fn tagged(&self, tag: &str, content: Option<&str>, name: &str, fields: &Fields, within: &[&str]) -> Value {
         let mut schema = match (content, fields) {
-            (Some(_), Fields::Unit) => json!({ "type": "object", "properties": {}, "required": [] }),
+            (_, Fields::Unit) => json!({ "type": "object", "properties": {}, "required": [] }),
             (Some(content), _) => json!({
                 "type": "object",
                 "properties": { content: self.fields(fields, None, within) },
                 "required": [content],
             }),
-            (None, Fields::Unit) => json!({ "type": "object", "properties": {}, "required": [] }),
             (None, _) => self.fields(fields, None, within),
         };
         schema["properties"][tag] = json!({ "const": name });
