@@ -18,14 +18,31 @@ pub struct Config {
     pub tenant: Option<String>,
     /// The database; a private PostgreSQL where none is named.
     pub database: DatabaseConfig,
+    /// Where events are kept.
+    pub event_store: crate::platform::event_log::EventStoreConfig,
     /// The shared cache; in-process caches alone where none is named.
     pub redis: RedisConfig,
     /// The API.
     pub server: ServerConfig,
     /// Probes and workers.
     pub engine: EngineConfig,
+    /// Seals and checkpoints of the history.
+    pub audit: AuditConfig,
     /// Logs and traces.
     pub telemetry: TelemetryConfig,
+    /// Personal data.
+    pub privacy: PrivacyConfig,
+}
+
+/// `[privacy]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PrivacyConfig {
+    /// The key that wraps the keys of personal data: 64 hexadecimal digits, in a file that only its owner may read.
+    pub master_key_file: Option<PathBuf>,
+    /// The same, from the environment alone (`CMDIAG_MASTER_KEY`): a file of settings is no place for it.
+    #[serde(skip)]
+    pub master_key: Option<Secret>,
 }
 
 /// `[database]`.
@@ -34,13 +51,15 @@ pub struct Config {
 pub struct DatabaseConfig {
     /// `postgres://user:password@host/database`.
     pub url: Option<Secret>,
+    /// The same database as the owner of its schema, for `cmdiag migrate` alone; `url` where none is named.
+    pub owner_url: Option<Secret>,
     /// The most connections of one process, the event log's own beside them.
     pub max_connections: u32,
 }
 
 impl Default for DatabaseConfig {
     fn default() -> Self {
-        Self { url: None, max_connections: 16 }
+        Self { url: None, owner_url: None, max_connections: 16 }
     }
 }
 
@@ -72,6 +91,9 @@ pub struct TokenConfig {
     pub actor: String,
     /// The environment variable that holds the token.
     pub token_env: String,
+    /// Whether it also decides about the platform itself, such as which event a projection passes over.
+    #[serde(default)]
+    pub operator: bool,
 }
 
 /// `[engine]`.
@@ -87,6 +109,64 @@ pub struct EngineConfig {
 impl Default for EngineConfig {
     fn default() -> Self {
         Self { workers: 32, packs_dir: None }
+    }
+}
+
+/// `[audit]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuditConfig {
+    /// The folder of the private keys that sign checkpoints; `audit/keys` in the data folder where none is named.
+    pub keys_dir: Option<PathBuf>,
+    /// A folder that every checkpoint is written to.
+    pub publish_folder: Option<PathBuf>,
+    /// An address that every checkpoint is sent to.
+    pub publish_url: Option<Secret>,
+    /// A checkpoint is signed after at most so many events …
+    pub checkpoint_events: u64,
+    /// … or, where there are fewer, so many seconds after the one before.
+    pub checkpoint_seconds: u64,
+}
+
+impl Default for AuditConfig {
+    fn default() -> Self {
+        Self {
+            keys_dir: None,
+            publish_folder: None,
+            publish_url: None,
+            checkpoint_events: 10_000,
+            checkpoint_seconds: 10,
+        }
+    }
+}
+
+impl AuditConfig {
+    fn overlay(&mut self, env: impl Fn(&str) -> Option<String>) {
+        if let Some(folder) = env("CMDIAG_AUDIT_KEYS_DIR") {
+            self.keys_dir = Some(folder.into());
+        }
+        if let Some(folder) = env("CMDIAG_AUDIT_PUBLISH_FOLDER") {
+            self.publish_folder = Some(folder.into());
+        }
+        if let Some(url) = env("CMDIAG_AUDIT_PUBLISH_URL") {
+            self.publish_url = Some(Secret(url));
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        if !(1..=1_000_000).contains(&self.checkpoint_events) {
+            bail!("audit.checkpoint_events = {}: must be from 1 to 1,000,000", self.checkpoint_events);
+        }
+        if !(1..=86_400).contains(&self.checkpoint_seconds) {
+            bail!("audit.checkpoint_seconds = {}: must be from 1 to 86,400", self.checkpoint_seconds);
+        }
+        if let Some(url) = &self.publish_url
+            && !url.reveal().starts_with("http://")
+            && !url.reveal().starts_with("https://")
+        {
+            bail!("audit.publish_url (CMDIAG_AUDIT_PUBLISH_URL) must begin with http:// or https://");
+        }
+        Ok(())
     }
 }
 
@@ -117,6 +197,11 @@ impl Default for TelemetryConfig {
 pub struct Secret(String);
 
 impl Secret {
+    /// Takes it from elsewhere than a file.
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
     /// The text, for the one who connects with it.
     pub fn reveal(&self) -> &str {
         &self.0
@@ -160,6 +245,9 @@ impl Config {
         if let Some(url) = env("CMDIAG_DATABASE_URL") {
             self.database.url = Some(Secret(url));
         }
+        if let Some(url) = env("CMDIAG_DATABASE_OWNER_URL") {
+            self.database.owner_url = Some(Secret(url));
+        }
         if let Some(url) = env("CMDIAG_REDIS_URL") {
             self.redis.url = Some(Secret(url));
         }
@@ -173,6 +261,8 @@ impl Config {
         if let Some(folder) = env("CMDIAG_PACKS_DIR") {
             self.engine.packs_dir = Some(folder.into());
         }
+        self.audit.overlay(&env);
+        self.event_store.overlay(&env)?;
         if let Some(endpoint) = env("CMDIAG_OTLP_ENDPOINT") {
             self.telemetry.otlp_endpoint = Some(endpoint);
         }
@@ -180,6 +270,10 @@ impl Config {
             let parsed = ratio.parse().with_context(|| format!("CMDIAG_OTLP_SAMPLE_RATIO={ratio} is not a number"))?;
             self.telemetry.sample_ratio = parsed;
         }
+        if let Some(file) = env("CMDIAG_MASTER_KEY_FILE") {
+            self.privacy.master_key_file = Some(file.into());
+        }
+        self.privacy.master_key = env("CMDIAG_MASTER_KEY").map(Secret);
         if let Some(filter) = env("CMDIAG_LOG") {
             self.telemetry.log = Some(filter);
         }
@@ -187,12 +281,18 @@ impl Config {
     }
 
     fn check(&self) -> Result<()> {
-        if let Some(url) = &self.database.url
-            && !url.reveal().starts_with("postgres://")
-            && !url.reveal().starts_with("postgresql://")
-        {
-            bail!("database.url (CMDIAG_DATABASE_URL) must begin with postgres://");
+        for (url, name) in [
+            (&self.database.url, "database.url (CMDIAG_DATABASE_URL)"),
+            (&self.database.owner_url, "database.owner_url (CMDIAG_DATABASE_OWNER_URL)"),
+        ] {
+            if let Some(url) = url
+                && !url.reveal().starts_with("postgres://")
+                && !url.reveal().starts_with("postgresql://")
+            {
+                bail!("{name} must begin with postgres://");
+            }
         }
+        self.audit.check()?;
         if let Some(url) = &self.redis.url
             && !url.reveal().starts_with("redis://")
             && !url.reveal().starts_with("rediss://")
@@ -266,6 +366,10 @@ mod tests {
             ("[redis]\nurl = 'http://x'", "redis.url"),
             ("[telemetry]\notlp_endpoint = 'collector:4317'", "otlp_endpoint"),
             ("[telemetry]\nsample_ratio = 1.5", "sample_ratio = 1.5"),
+            ("[audit]\ncheckpoint_events = 0", "checkpoint_events = 0"),
+            ("[audit]\ncheckpoint_seconds = 0", "checkpoint_seconds = 0"),
+            ("[audit]\npublish_url = 'ftp://x'", "publish_url"),
+            ("[database]\nowner_url = 'mysql://x'", "database.owner_url"),
         ] {
             let error = parse(text).unwrap_err();
             assert!(error.contains(said), "{text}: {error}");

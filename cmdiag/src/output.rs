@@ -4,13 +4,47 @@ use crate::cli::Format;
 use anyhow::Result;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{ContentArrangement, Table};
+use domain::TenantId;
 use serde::Serialize;
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
+use std::sync::OnceLock;
+use vault::Vault;
+
+/// What names are opened with before they are shown; nothing until a platform is connected.
+static VAULT: OnceLock<(Vault, TenantId)> = OnceLock::new();
+
+/// Has what is printed from here on opened with this vault.
+pub fn open_with(vault: Vault, tenant: TenantId) {
+    // One process connects to one platform; should it ever connect again, to the same one.
+    let _ = VAULT.set((vault, tenant));
+}
+
+/// A text as it is shown: the one place where the command line knows a sealed name again.
+pub fn opened(text: &str) -> Cow<'_, str> {
+    open_as(text, false)
+}
+
+fn open_as(text: &str, is_json: bool) -> Cow<'_, str> {
+    let known = VAULT.get().filter(|(vault, _)| vault.is_on() && text.contains(domain::personal::SEALED));
+    let (Some((vault, tenant)), Ok(runtime)) = (known, tokio::runtime::Handle::try_current()) else {
+        return Cow::Borrowed(text);
+    };
+    let opened = tokio::task::block_in_place(|| {
+        runtime.block_on(async {
+            if is_json { vault.open_json(tenant, text).await } else { vault.open(tenant, text).await }
+        })
+    });
+    opened.unwrap_or_else(|error| {
+        tracing::warn!(%error, "names stay sealed");
+        Cow::Borrowed(text)
+    })
+}
 
 /// Prints one document as pretty JSON.
 pub fn json(value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value)?;
-    line(&text)
+    written(&open_as(&text, true))
 }
 
 /// Prints rows as a table, or the items behind them as JSON.
@@ -28,13 +62,17 @@ pub fn list<T: Serialize>(format: Format, header: &[&str], items: &[T], row: imp
         table.set_width(200);
     }
     for item in items {
-        table.add_row(row(item));
+        table.add_row(row(item).iter().map(|cell| opened(cell)));
     }
     line(&table.to_string())
 }
 
 /// Prints one line to standard output. A reader that has gone (`| head`) is no error of ours.
 pub fn line(text: &str) -> Result<()> {
+    written(&opened(text))
+}
+
+fn written(text: &str) -> Result<()> {
     match writeln!(std::io::stdout().lock(), "{text}") {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         other => Ok(other?),

@@ -83,7 +83,7 @@ impl Progress {
 }
 
 fn line_of(result: &CheckResult) -> String {
-    let what = result.unknown_cause.as_deref().unwrap_or(&result.summary);
+    let what = output::opened(result.unknown_cause.as_deref().unwrap_or(&result.summary));
     format!("{} {} ({}): {what}", output::coloured(result.outcome.as_str()), result.key.check, result.key.component)
 }
 

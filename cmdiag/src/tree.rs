@@ -1,6 +1,7 @@
 //! A remediation as a tree: `+` where a step goes forward, `-` where it is taken back. Live where somebody looks, plain
 //! lines elsewhere.
 
+use crate::output;
 use domain::DomainEvent as _;
 use domain::remediation::{
     Change, PlannedStep, RemediationEvent, RemediationPhase, RemediationState, StepPhase, StepState, UndoState, Undoing,
@@ -48,12 +49,12 @@ impl Tree {
             Self::Lines => {
                 if let Some(line) = line_of(event, state) {
                     // Progress that nobody reads any more is no error.
-                    let _ = writeln!(std::io::stderr().lock(), "{line}");
+                    let _ = writeln!(std::io::stderr().lock(), "{}", output::opened(&line));
                 }
             }
             Self::Live { lines, steps } => {
                 if let Some(line) = line_of(event, state).filter(|_| !is_of_a_step(event)) {
-                    let _ = lines.println(line);
+                    let _ = lines.println(output::opened(&line));
                 }
                 if matches!(event, RemediationEvent::RemediationPlanned { .. }) {
                     for (_, bar) in steps.drain() {

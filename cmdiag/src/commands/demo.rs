@@ -152,7 +152,11 @@ async fn print_problems(platform: &Platform, deployment: DeploymentId, ended: &E
     }
     Ok(seen
         .into_iter()
-        .map(|one| SeenFinding { check: one.check, resource: one.resource, outcome: one.outcome })
+        .map(|one| {
+            // The lab knows the names that it planted.
+            let resource = output::opened(&one.resource).into_owned();
+            SeenFinding { check: one.check, resource, outcome: one.outcome }
+        })
         .collect())
 }
 

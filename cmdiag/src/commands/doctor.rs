@@ -3,13 +3,15 @@
 use crate::cli::Format;
 use crate::config::{Config, DEFAULT_LISTEN};
 use crate::output;
-use crate::platform::{Servers, load_packs};
+use crate::platform::{Servers, load_packs, privacy};
 use anyhow::{Context, Result};
 use private_servers::{postgres_programs, redis_program};
 use serde::Serialize;
+use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection, PgConnection, Row};
 use std::process::ExitCode;
 use std::time::Duration;
+use vault::{MasterKey, Sealing, Vault, VaultError};
 
 /// How long any one question may take.
 const BOUND: Duration = Duration::from_secs(20);
@@ -55,6 +57,7 @@ pub async fn run(config: &Config, format: Format) -> Result<ExitCode> {
         }
         Ok(Ok(servers)) => {
             lines.extend(database(&servers).await);
+            lines.push(personal_data(config, &servers).await);
             lines.push(redis(&servers).await);
             servers.stop().await;
         }
@@ -191,6 +194,51 @@ async fn ask(url: &str) -> Result<Facts> {
     };
     connection.close().await.context("close the connection")?;
     Ok(facts)
+}
+
+/// Whether names are sealed, and can be opened.
+async fn personal_data(config: &Config, servers: &Servers) -> Line {
+    const WHAT: &str = "personal data";
+    const ADVICE: &str = "see privacy.master_key_file (CMDIAG_MASTER_KEY_FILE)";
+    let own = privacy::own_file(config);
+    let master = match privacy::configured(config) {
+        Ok(None) if servers.owns_database() && own.exists() => MasterKey::from_file(&own).map(Some).map_err(Into::into),
+        other => other,
+    };
+    let master = match master {
+        Ok(master) => master,
+        Err(error) => return Line::wrong(WHAT, format!("{error:#}"), ADVICE),
+    };
+    let options = match migrations::connect_options(servers.database_url()) {
+        Ok(options) => options,
+        Err(error) => return Line::wrong(WHAT, error.to_string(), ADVICE),
+    };
+    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(BOUND).connect_lazy_with(options);
+    let is_made = sqlx::query_scalar("SELECT to_regclass('cmdiag.vault') IS NOT NULL").fetch_one(&pool).await;
+    let line = match is_made {
+        Ok(false) => Line::note(WHAT, "the schema is older than the sealing of names", "sealed from the next start on"),
+        Err(error) => Line::wrong(WHAT, error.to_string(), "see the line on the database"),
+        Ok(true) => sealing(Vault::connect_to_look(&pool, master).await, servers.owns_database()),
+    };
+    pool.close().await;
+    line
+}
+
+fn sealing(vault: Result<Sealing, VaultError>, owns_database: bool) -> Line {
+    const WHAT: &str = "personal data";
+    match vault {
+        Ok(Sealing::On { since: 0 }) => Line::ok(WHAT, "names are sealed, each under a key of its own"),
+        Ok(Sealing::On { since }) => {
+            let detail = format!("names are sealed, and stand openly in events up to position {since}");
+            Line::note(WHAT, detail, "whoever is named there can not be erased there")
+        }
+        Ok(Sealing::NotYet) if owns_database => Line::ok(WHAT, "names are sealed from the next start on"),
+        Ok(Sealing::NotYet) => {
+            let advice = "name a key in privacy.master_key_file (CMDIAG_MASTER_KEY_FILE) before the first person acts";
+            Line::note(WHAT, "names are recorded openly, for ever: nobody can be erased", advice)
+        }
+        Err(error) => Line::wrong(WHAT, error.to_string(), "see privacy.master_key_file (CMDIAG_MASTER_KEY_FILE)"),
+    }
 }
 
 /// Sends the collector an empty delivery, as the exporter would.

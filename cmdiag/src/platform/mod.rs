@@ -1,21 +1,29 @@
 //! The composition root: servers, pools, log, feed, bus, queries, and the roles on top of them.
 
+pub mod auditing;
 mod catalogue;
+pub mod event_log;
+pub mod exchanges;
+mod explain;
 mod health;
+pub mod privacy;
 mod roles;
 mod servers;
 
 pub use catalogue::Catalogue;
+pub use explain::WhatIfs;
 pub use health::Parts;
 pub use roles::Roles;
 pub use servers::Servers;
 
 use crate::config::Config;
 use anyhow::{Context, Result, bail};
-use command_side::{BusOptions, CommandBus};
+use command_side::{BusOptions, CommandBus, SnapshotOptions, Snapshots};
 use domain::{Actor, CommandId, Metadata, TenantId};
+use engine::evidence::EvidenceStore;
 use engine::pack::Packs;
-use event_store::{EventLog, LiveFeed, PostgresEventLog, PostgresLogOptions};
+use event_log::{Copied, OpenLog};
+use event_store::{EventLog, LiveFeed};
 use query_side::{Cache, CacheOptions, Queries};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
@@ -23,6 +31,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+use vault::Vault;
 
 /// A query that takes longer than this is cut off: every one has an index.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -41,8 +50,12 @@ pub struct Platform {
     pub pool: PgPool,
     /// The event log.
     pub log: Arc<dyn EventLog>,
+    /// How far the log's copy in the database is, where the log itself is elsewhere.
+    pub copied: Option<Copied>,
     /// The live feed of this process.
     pub feed: Arc<LiveFeed>,
+    /// Seals and opens personal data.
+    pub vault: Vault,
     /// The command bus of this process.
     pub bus: Arc<CommandBus>,
     /// Reads.
@@ -60,24 +73,28 @@ impl Platform {
         let servers = Servers::start(&config, redis).await?;
         let url = servers.database_url();
         if servers.owns_database() {
-            migrations::migrate(url).await.context("migrate the private database")?;
+            migrations::migrate(servers.owner_url()).await.context("migrate the private database")?;
         } else {
             require_migrated(url).await?;
         }
         let pool = pool(url, config.database.max_connections)?;
-        let log = PostgresEventLog::connect(pool.clone(), PostgresLogOptions::default())
-            .await
-            .context("open the event log")?;
-        let log: Arc<dyn EventLog> = log;
         let cancel = CancellationToken::new();
+        let OpenLog { log, copied } = OpenLog::connect(&config.event_store, &pool, &cancel).await?;
         let feed = LiveFeed::start(Arc::clone(&log), cancel.clone());
-        let bus = Arc::new(CommandBus::new(Arc::clone(&log), BusOptions::default()));
+        let vault = privacy::open(&config, &pool, servers.owns_database()).await?;
+        vault.follow(Arc::clone(&feed), cancel.clone());
+        let snapshots = Snapshots::start(pool.clone(), SnapshotOptions::default(), &cancel);
+        let options = BusOptions { vault: vault.clone(), snapshots: Some(snapshots), ..BusOptions::default() };
+        let bus = CommandBus::new(Arc::clone(&log), options);
+        let bus = Arc::new(bus);
         let options = CacheOptions { redis_url: servers.redis_url().map(str::to_owned), ..CacheOptions::default() };
         let cache = Cache::start(options, pool.clone(), Arc::clone(&log), Arc::clone(&feed), &cancel);
-        let queries = Queries::new(pool.clone(), cache).with_log(Arc::clone(&log));
+        let evidence = Arc::new(explain::StoredEvidence(EvidenceStore::new(pool.clone())));
+        let queries = Queries::new(pool.clone(), cache).with_log(Arc::clone(&log)).with_evidence(evidence);
         let packs = Arc::new(load_packs(&config)?);
-        let tenant = config.tenant.as_deref().unwrap_or("default").parse().context("tenant")?;
-        Ok(Self { config, actor, tenant, servers, pool, log, feed, bus, queries, packs, cancel })
+        let tenant: TenantId = config.tenant.as_deref().unwrap_or("default").parse().context("tenant")?;
+        crate::output::open_with(vault.clone(), tenant.clone());
+        Ok(Self { config, actor, tenant, servers, pool, log, copied, feed, vault, bus, queries, packs, cancel })
     }
 
     /// Metadata of a new command by whoever runs this process.
