@@ -1,5 +1,7 @@
 //! The command line.
 
+use crate::commands::as_of::PastArgs;
+use crate::platform::event_log::Backend;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -16,6 +18,12 @@ pub struct Cli {
     /// Who acts, as recorded in the history (default: the login name)
     #[arg(long, global = true, value_name = "NAME", env = "CMDIAG_ACTOR")]
     pub actor: Option<String>,
+    /// Where events are kept (default: CMDIAG_EVENT_STORE, else the configuration, else postgresql)
+    #[arg(long, global = true, value_enum, value_name = "BACKEND")]
+    pub event_store: Option<Backend>,
+    /// The KurrentDB server or cluster, such as esdb://db.example:2113 (default: CMDIAG_KURRENTDB_URL)
+    #[arg(long, global = true, value_name = "URL")]
+    pub kurrentdb_url: Option<String>,
     #[command(subcommand)]
     pub command: Command,
 }
@@ -45,13 +53,18 @@ pub enum Command {
     /// Diagnose a deployment; the exit code follows the Nagios contract (0 ok, 1 warning, 2 critical, 3 unknown)
     Diagnose(DiagnoseArgs),
     /// Past and present runs
+    #[command(args_conflicts_with_subcommands = true)]
     Runs {
+        #[command(subcommand)]
+        command: Option<RunsCommand>,
         /// Only of this deployment (name or id)
         #[arg(long)]
         deployment: Option<String>,
         /// At most so many, newest first
         #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=500))]
         limit: u32,
+        #[command(flatten)]
+        past: PastArgs,
     },
     /// Findings: what is wrong, why, and what to do
     #[command(subcommand)]
@@ -73,6 +86,13 @@ pub enum Command {
     /// Actions that runbooks are made of
     #[command(subcommand)]
     Actions(ActionsCommand),
+    /// The views: how far they are, filling them anew while they are served, events that they pass over
+    #[command(subcommand)]
+    Projections(crate::commands::projections::ProjectionsCommand),
+    /// Why something is there: who asked, what was decided and refused, what happened, what followed
+    Why(crate::commands::why::WhyArgs),
+    /// What another check or threshold would have found: stored measurements judged anew, nothing measured
+    WhatIf(crate::commands::what_if::WhatIfArgs),
     /// The events of one stream, oldest first, such as DiagnosticRun-ID, or `all`
     History {
         /// AGGREGATE-ID, or `all`
@@ -83,7 +103,18 @@ pub enum Command {
         /// At most so many
         #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         limit: u32,
+        #[command(flatten)]
+        past: PastArgs,
     },
+    /// The history and its reports, to take away: CloudEvents, Parquet, SARIF, JUnit, CSV, pages to print
+    #[command(subcommand)]
+    Export(crate::commands::export::ExportCommand),
+    /// What events there are, in which versions, and what they hold
+    #[command(subcommand)]
+    Schema(crate::commands::schema::SchemaCommand),
+    /// What the history proves: verify it, take it away, prove one event, keep its keys
+    #[command(subcommand)]
+    Audit(crate::commands::audit::AuditCommand),
     /// Check packs
     #[command(subcommand)]
     Packs(PacksCommand),
@@ -120,11 +151,13 @@ pub enum Role {
     Projector,
     /// Probes
     Engine,
+    /// Seals and signs the history
+    Sealer,
 }
 
 impl Role {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Api, Self::Commands, Self::Projector, Self::Engine];
+    pub const ALL: [Self; 5] = [Self::Api, Self::Commands, Self::Projector, Self::Engine, Self::Sealer];
 }
 
 #[derive(Debug, Subcommand)]
@@ -135,11 +168,16 @@ pub enum DeploymentCommand {
         file: PathBuf,
     },
     /// All deployments
-    List,
+    List {
+        #[command(flatten)]
+        past: PastArgs,
+    },
     /// One deployment with its components
     Show {
         /// Name or id
         deployment: String,
+        #[command(flatten)]
+        past: PastArgs,
     },
     /// End the care; the history stays
     Retire {
@@ -170,6 +208,14 @@ pub struct DiagnoseArgs {
 }
 
 #[derive(Debug, Subcommand)]
+pub enum RunsCommand {
+    /// Two runs beside each other: what is new, came back, is worse, is gone, and what happened in between
+    ///
+    /// Exit code 0: nothing is worse; 1: something is; 3: nothing is as far as both runs measured, but one did not measure all.
+    Diff(crate::commands::runs_diff::RunsDiffArgs),
+}
+
+#[derive(Debug, Subcommand)]
 pub enum FindingsCommand {
     /// Findings, worst first
     List {
@@ -182,11 +228,15 @@ pub enum FindingsCommand {
         /// At most so many
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=500))]
         limit: u32,
+        #[command(flatten)]
+        past: PastArgs,
     },
     /// One finding with evidence, advice and history
     Show {
         /// Its id (or the beginning of it)
         finding: String,
+        #[command(flatten)]
+        past: PastArgs,
     },
     /// Take a finding on
     Acknowledge {
@@ -276,23 +326,32 @@ pub enum RemediationsCommand {
         /// At most so many
         #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=500))]
         limit: u32,
+        #[command(flatten)]
+        past: PastArgs,
     },
     /// One remediation with its plan, its changes and how far each step has come
     Show {
         /// Its id
         remediation: String,
+        #[command(flatten)]
+        past: PastArgs,
     },
 }
 
 #[derive(Debug, Subcommand)]
 pub enum PolicyCommand {
     /// The policies that were defined or asked
-    List,
+    List {
+        #[command(flatten)]
+        past: PastArgs,
+    },
     /// What a policy says, what it holds and what it has learned
     Show {
         /// Its name
         #[arg(default_value = "default")]
         policy: String,
+        #[command(flatten)]
+        past: PastArgs,
     },
     /// Put a policy file in force
     Set {
@@ -332,7 +391,10 @@ pub enum EmergencyStopCommand {
         reason: String,
     },
     /// Whether it is engaged
-    Status,
+    Status {
+        #[command(flatten)]
+        past: PastArgs,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -13,10 +13,11 @@ mod tree;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use cli::{Cli, Command, Role};
+use cli::{Cli, Command, Format, Role, RunsCommand};
 use config::Config;
 use domain::{Actor, Outcome};
 use platform::{Platform, Roles};
+use query_side::Moment;
 use std::process::ExitCode;
 use telemetry::Telemetry;
 
@@ -56,16 +57,21 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         engine::action::host::serve().await.context("run one phase of an action")?;
         return Ok(ExitCode::SUCCESS);
     }
-    let config = Config::load(cli.config.as_deref())?;
+    let mut config = Config::load(cli.config.as_deref())?;
+    config.event_store.flags(cli.event_store, cli.kurrentdb_url.as_deref())?;
     let actor = actor(cli.actor.as_deref())?;
     let default_filter = if matches!(cli.command, Command::Serve(_)) { "info,sqlx=warn" } else { "warn,sqlx=error" };
     let _telemetry = Telemetry::start(&config.telemetry, default_filter)?;
     let format = cli.format;
+    let moment = cli.command.moment();
     match cli.command {
         Command::ActionHost => Ok(ExitCode::SUCCESS),
         Command::Serve(arguments) => commands::serve::run(config, actor, &arguments).await,
         Command::Migrate { check } => commands::migrate::run(&config, check).await,
+        Command::Audit(command) => commands::audit::run(config, actor, format, &command).await,
         Command::Packs(command) => commands::packs::run(&config, format, &command),
+        Command::Export(command) => commands::export::run(config, actor, format, &command).await,
+        Command::Schema(command) => commands::schema::run(format, &command).map(|()| ExitCode::SUCCESS),
         Command::Lab(command) => commands::lab::run(&config, format, &command).await,
         Command::Doctor => commands::doctor::run(&config, format).await,
         Command::Demo(arguments) => commands::demo::run(config, actor, &arguments).await,
@@ -78,16 +84,28 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             code
         }
         Command::Deployment(command) => {
-            reading(config, actor, async |platform| commands::deployment::run(platform, format, &command).await).await
+            looking(config, actor, (moment, format), async |platform| commands::deployment::run(platform, format, &command).await).await
         }
-        Command::Runs { deployment, limit } => {
-            reading(config, actor, async |platform| {
+        Command::Runs { command: Some(RunsCommand::Diff(arguments)), .. } => {
+            let (platform, roles) = commands::reader(config, actor).await?;
+            let code = commands::runs_diff::run(&platform, format, &arguments).await;
+            commands::done(platform, roles).await;
+            code
+        }
+        Command::Why(arguments) => {
+            reading(config, actor, async |platform| commands::why::run(platform, format, &arguments).await).await
+        }
+        Command::WhatIf(arguments) => {
+            reading(config, actor, async |platform| commands::what_if::run(platform, format, &arguments).await).await
+        }
+        Command::Runs { deployment, limit, .. } => {
+            looking(config, actor, (moment, format), async |platform| {
                 commands::runs::run(platform, format, deployment.as_deref(), limit).await
             })
             .await
         }
         Command::Findings(command) => {
-            reading(config, actor, async |platform| commands::findings::run(platform, format, &command).await).await
+            looking(config, actor, (moment, format), async |platform| commands::findings::run(platform, format, &command).await).await
         }
         Command::Actions(command) => commands::actions::run(format, &command).map(|()| ExitCode::SUCCESS),
         Command::Remediate(arguments) => {
@@ -99,18 +117,24 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             code
         }
         Command::Remediations(command) => {
-            reading(config, actor, async |platform| commands::remediations::run(platform, format, &command).await).await
+            looking(config, actor, (moment, format), async |platform| commands::remediations::run(platform, format, &command).await).await
         }
         Command::Policy(command) => {
-            reading(config, actor, async |platform| commands::policy::run(platform, format, &command).await).await
+            looking(config, actor, (moment, format), async |platform| commands::policy::run(platform, format, &command).await).await
         }
         Command::EmergencyStop(command) => {
-            reading(config, actor, async |platform| commands::emergency_stop::run(platform, format, &command).await)
+            looking(config, actor, (moment, format), async |platform| commands::emergency_stop::run(platform, format, &command).await)
                 .await
         }
-        Command::History { stream, after, limit } => {
+        Command::Projections(command) => {
             let platform = Platform::connect(config, actor, false).await?;
-            let result = commands::history::run(&platform, format, &stream, after, limit).await;
+            let result = commands::projections::run(&platform, format, &command).await;
+            platform.shutdown().await;
+            result.map(|is_well| if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::History { stream, after, limit, .. } => {
+            let platform = Platform::connect(config, actor, false).await?;
+            let result = commands::history::run(&platform, format, (&stream, moment), after, limit).await;
             platform.shutdown().await;
             result.map(|()| ExitCode::SUCCESS)
         }
@@ -119,8 +143,25 @@ async fn run(cli: Cli) -> Result<ExitCode> {
 
 /// Does something that mostly reads.
 async fn reading(config: Config, actor: Actor, work: impl AsyncFnOnce(&Platform) -> Result<()>) -> Result<ExitCode> {
-    let (platform, roles) = commands::reader(config, actor).await?;
-    let result = work(&platform).await;
+    looking(config, actor, (None, Format::Table), work).await
+}
+
+/// Does something that mostly reads, maybe as of a moment.
+async fn looking(
+    config: Config,
+    actor: Actor,
+    (moment, format): (Option<Moment>, Format),
+    work: impl AsyncFnOnce(&Platform) -> Result<()>,
+) -> Result<ExitCode> {
+    let (mut platform, roles) = commands::reader(config, actor).await?;
+    let looked = match moment {
+        Some(moment) => commands::as_of::look_at(&mut platform, moment, format).await,
+        None => Ok(()),
+    };
+    let result = match looked {
+        Ok(()) => work(&platform).await,
+        Err(error) => Err(error),
+    };
     commands::done(platform, roles).await;
     result.map(|()| ExitCode::SUCCESS)
 }

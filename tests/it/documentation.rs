@@ -81,7 +81,7 @@ async fn the_commands_and_queries_of_the_pages_work() {
     for block in of(&users, "sh").skip(1) {
         run_block(&cmdiag, block, "docs/users.md").await;
     }
-    for page in ["docs/operators.md"] {
+    for page in ["docs/operators.md", "docs/auditors.md"] {
         for block in of(&blocks(page), "sh") {
             run_block(&cmdiag, block, page).await;
         }
@@ -92,7 +92,7 @@ async fn the_commands_and_queries_of_the_pages_work() {
     let mut queries = 0;
     for block in of(&blocks("docs/analysts.md"), "sql") {
         let mut analyst = pool.begin().await.unwrap();
-        analyst.execute("SET LOCAL ROLE cmdiag_reader").await.unwrap();
+        analyst.execute("SET LOCAL ROLE cmdiag_analyst").await.unwrap();
         let rows = analyst.fetch_all(block.text.as_str()).await;
         rows.unwrap_or_else(|error| panic!("docs/analysts.md:{}: {error}", block.line));
         queries += 1;

@@ -217,7 +217,7 @@ fn options(arguments: &VerifyArgs) -> Result<VerifyOptions> {
 }
 
 /// Keys as they stand on the command line, or in files with one a line.
-fn keys(named: &[String]) -> Result<Vec<PublicKey>> {
+pub fn keys(named: &[String]) -> Result<Vec<PublicKey>> {
     let mut keys = Vec::new();
     for text in named {
         if let Ok(key) = PublicKey::parse_pinned(text) {

@@ -45,11 +45,16 @@ pub async fn list(platform: &Platform, format: Format) -> Result<()> {
             "verifier_key": key.key.verifier_key(&origin),
         }));
     }
-    let header = ["from position", "key", "endorsed by the one before", "private key here", "verifier key"];
+    if format == Format::Json {
+        return output::json(&rows);
+    }
+    let header = ["from position", "key", "endorsed by the one before", "private key here"];
     output::list(format, &header, &rows, |row| {
         let text = |name: &str| row[name].as_str().map_or_else(|| row[name].to_string(), str::to_owned);
-        ["position", "key_id", "endorsed", "here", "verifier_key"].map(text).to_vec()
-    })
+        ["position", "key_id", "endorsed", "here"].map(text).to_vec()
+    })?;
+    // In lines of their own: a table would break them, and they are there to be copied.
+    history.all().iter().try_for_each(|key| output::line(&key.key.verifier_key(&origin)))
 }
 
 /// Puts a new key in force.

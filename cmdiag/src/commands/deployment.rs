@@ -17,8 +17,8 @@ use uuid::Uuid;
 pub async fn run(platform: &Platform, format: Format, command: &Cli) -> Result<()> {
     match command {
         Cli::Add { file } => add(platform, format, file).await,
-        Cli::List => list(platform, format).await,
-        Cli::Show { deployment } => show(platform, format, deployment).await,
+        Cli::List { .. } => list(platform, format).await,
+        Cli::Show { deployment, .. } => show(platform, format, deployment).await,
         Cli::Retire { deployment, reason } => retire(platform, deployment, reason).await,
     }
 }

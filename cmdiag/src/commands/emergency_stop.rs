@@ -12,7 +12,7 @@ pub async fn run(platform: &Platform, format: Format, asked: &Asked) -> Result<(
     let command = match asked {
         Asked::Engage { undo, reason } => EmergencyStopCommand::Engage { undo: *undo, reason: reason.clone() },
         Asked::Release { reason } => EmergencyStopCommand::Release { reason: reason.clone() },
-        Asked::Status => return status(platform, format).await,
+        Asked::Status { .. } => return status(platform, format).await,
     };
     let id = EmergencyStop::of(&platform.tenant);
     let done = platform.bus.execute::<EmergencyStop>(id, command, platform.metadata()).await?;

@@ -1,11 +1,12 @@
 //! `cmdiag findings`.
 
 use crate::cli::{FindingsCommand, Format};
+use crate::commands::as_of::now;
 use crate::commands::{find_deployment, shown};
 use crate::output;
 use crate::platform::Platform;
 use anyhow::{Context, Result, anyhow, bail};
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use domain::FindingId;
 use domain::finding::{Finding, FindingCommand};
 use query_side::{FindingFilter, FindingHistoryEntry, FindingStatus, FindingView, PageRequest};
@@ -15,11 +16,11 @@ use std::str::FromStr;
 /// Lists, shows or changes findings.
 pub async fn run(platform: &Platform, format: Format, command: &FindingsCommand) -> Result<()> {
     match command {
-        FindingsCommand::List { deployment, all, limit } => {
+        FindingsCommand::List { deployment, all, limit, .. } => {
             let findings = read(platform, deployment.as_deref(), *all, *limit).await?;
-            print_table(format, &findings)
+            print_table(format, &findings, now(platform))
         }
-        FindingsCommand::Show { finding } => show(platform, format, finding).await,
+        FindingsCommand::Show { finding, .. } => show(platform, format, finding).await,
         FindingsCommand::Acknowledge { finding, comment } => {
             let command = FindingCommand::Acknowledge { comment: comment.clone() };
             change(platform, finding, command, "acknowledged").await
@@ -51,7 +52,7 @@ pub async fn read(platform: &Platform, deployment: Option<&str>, all: bool, limi
     Ok(findings)
 }
 
-fn print_table(format: Format, findings: &[FindingView]) -> Result<()> {
+fn print_table(format: Format, findings: &[FindingView], now: DateTime<Utc>) -> Result<()> {
     output::list(
         format,
         &["finding", "severity", "status", "check", "resource", "symptom", "seen"],
@@ -60,7 +61,7 @@ fn print_table(format: Format, findings: &[FindingView]) -> Result<()> {
             vec![
                 finding.id.to_string()[..8].to_owned(),
                 output::coloured(finding.severity.as_str()),
-                status(finding),
+                status(finding, now),
                 finding.check_code.clone(),
                 finding.resource.clone(),
                 finding.symptom.clone(),
@@ -70,9 +71,9 @@ fn print_table(format: Format, findings: &[FindingView]) -> Result<()> {
     )
 }
 
-fn status(finding: &FindingView) -> String {
+fn status(finding: &FindingView, now: DateTime<Utc>) -> String {
     let mut words = vec![output::coloured(finding.status.as_str())];
-    if finding.is_muted(Utc::now()) {
+    if finding.is_muted(now) {
         words.push("muted".to_owned());
     }
     if finding.flapping {
@@ -111,7 +112,7 @@ async fn show(platform: &Platform, format: Format, text: &str) -> Result<()> {
         return output::json(&json!({ "finding": finding, "history": page.items }));
     }
     output::line(&describe(&finding))?;
-    output::line(&format!("  status    {}, seen bad {} time(s)", status(&finding), finding.occurrences))?;
+    output::line(&format!("  status    {}, seen bad {} time(s)", status(&finding, now(platform)), finding.occurrences))?;
     output::line("")?;
     output::list(format, &["when", "what", "who", "detail"], &page.items, |entry: &FindingHistoryEntry| {
         let detail: String = entry.detail.to_string().chars().take(120).collect();

@@ -6,10 +6,28 @@ use crate::platform::Platform;
 use anyhow::{Result, bail};
 use domain::{Position, StreamVersion};
 use event_store::{RecordedEvent, StreamId};
+use query_side::Moment;
 use serde_json::{Value, json};
 
 /// Prints the events of one stream, or of the whole log.
-pub async fn run(platform: &Platform, format: Format, stream: &str, after: i64, limit: u32) -> Result<()> {
+pub async fn run(
+    platform: &Platform,
+    format: Format,
+    (stream, moment): (&str, Option<Moment>),
+    after: i64,
+    limit: u32,
+) -> Result<()> {
+    let until = match moment {
+        Some(Moment::Position(position)) => {
+            let end = platform.log.head().await?;
+            if position > end {
+                bail!("the log ends at position {end}: there is no position {position} yet");
+            }
+            position
+        }
+        Some(Moment::Time(time)) => platform.log.position_at(time).await?,
+        None => Position(i64::MAX),
+    };
     let limit = limit as usize;
     let events = if stream == "all" {
         platform.log.read_all(Position(after), limit).await?
@@ -23,6 +41,7 @@ pub async fn run(platform: &Platform, format: Format, stream: &str, after: i64, 
         }
         events
     };
+    let events = events.into_iter().filter(|event| event.position <= until).collect::<Vec<_>>();
     let rows: Vec<Value> = events.iter().flat_map(RecordedEvent::parts).map(|event| document(&event)).collect();
     output::list(format, &["position", "recorded", "stream", "version", "event", "actor", "data"], &rows, |row| {
         let text = |key: &str| row[key].as_str().map_or_else(|| row[key].to_string(), str::to_owned);

@@ -15,7 +15,8 @@ pub async fn run(config: &Config, check: bool) -> Result<ExitCode> {
 }
 
 async fn bring_up_to_date(servers: &Servers, check: bool) -> Result<ExitCode> {
-    let url = servers.database_url();
+    // The owner of the schema, which the platform itself does not run as.
+    let url = servers.owner_url();
     if check {
         let missing = migrations::pending(url).await.context("look at the database")?;
         output::line(&format!("{missing} migration(s) missing"))?;

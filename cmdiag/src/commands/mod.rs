@@ -1,21 +1,31 @@
 //! One file a command.
 
 pub mod actions;
+pub mod as_of;
+pub mod audit;
+pub mod audit_erase;
+pub mod audit_keys;
 pub mod demo;
 pub mod deployment;
 pub mod diagnose;
 pub mod doctor;
 pub mod emergency_stop;
+pub mod export;
 pub mod findings;
 pub mod history;
 pub mod lab;
 pub mod migrate;
 pub mod packs;
 pub mod policy;
+pub mod projections;
 pub mod remediate;
 pub mod remediations;
 pub mod runs;
+pub mod runs_diff;
+pub mod schema;
 pub mod serve;
+pub mod what_if;
+pub mod why;
 
 use crate::config::Config;
 use crate::platform::{Platform, Roles};

@@ -14,6 +14,11 @@ use std::process::ExitCode;
 /// The pages of the checks, for `explain`.
 static PAGES: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../docs/checks");
 
+/// A check's page, in Markdown.
+pub fn page_of(code: &str) -> Option<&'static str> {
+    PAGES.get_file(format!("{code}.md")).and_then(|page| page.contents_utf8())
+}
+
 #[derive(Serialize)]
 struct Listed {
     code: String,
@@ -101,7 +106,7 @@ fn explain(packs: &Packs, code: &str) -> Result<ExitCode> {
     let Some(check) = packs.checks().find(|check| check.code.as_str() == wanted) else {
         bail!("there is no check {code}{}", packs.suggest(&wanted));
     };
-    match PAGES.get_file(format!("{wanted}.md")).and_then(|page| page.contents_utf8()) {
+    match page_of(&wanted) {
         Some(page) => output::line(page.trim_end())?,
         None => output::line(&format!("# {wanted}: {}", check.title))?,
     }

@@ -20,8 +20,8 @@ const STATISTICS_SHOWN: i64 = 500;
 /// Shows or changes policies.
 pub async fn run(platform: &Platform, format: Format, asked: &Asked) -> Result<()> {
     match asked {
-        Asked::List => list(format, &platform.queries.policies(&platform.tenant).await?),
-        Asked::Show { policy } => show(platform, format, policy).await,
+        Asked::List { .. } => list(format, &platform.queries.policies(&platform.tenant).await?),
+        Asked::Show { policy, .. } => show(platform, format, policy).await,
         Asked::Set { policy, file, reason } => set(platform, policy, file, reason).await,
         Asked::Retire { policy, reason } => {
             change(platform, policy, PolicyCommand::Retire { reason: reason.clone() }).await?;

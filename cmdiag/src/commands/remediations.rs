@@ -12,7 +12,7 @@ use std::str::FromStr as _;
 /// Lists or shows remediations.
 pub async fn run(platform: &Platform, format: Format, command: &RemediationsCommand) -> Result<()> {
     match command {
-        RemediationsCommand::List { deployment, open, limit } => {
+        RemediationsCommand::List { deployment, open, limit, .. } => {
             let deployment = match deployment {
                 Some(name) => Some(find_deployment(platform, name).await?.id),
                 None => None,
@@ -26,7 +26,7 @@ pub async fn run(platform: &Platform, format: Format, command: &RemediationsComm
             let page = platform.queries.remediations(&filter, &PageRequest::first(i64::from(*limit))).await?;
             list(format, &page.items)
         }
-        RemediationsCommand::Show { remediation } => show(platform, format, remediation).await,
+        RemediationsCommand::Show { remediation, .. } => show(platform, format, remediation).await,
     }
 }
 

@@ -4,7 +4,7 @@ use crate::cli::{Role, ServeArgs};
 use crate::commands::done;
 use crate::config::{Config, DEFAULT_LISTEN};
 use crate::output;
-use crate::platform::{Catalogue, Parts, Platform, Roles};
+use crate::platform::{Catalogue, Parts, Platform, Roles, WhatIfs};
 use anyhow::{Context, Result, bail};
 use api::options::{ApiOptions, ApiToken};
 use api::state::{ApiParts, ApiState};
@@ -121,7 +121,8 @@ fn parts(platform: &Platform, roles: &Roles, cancel: &CancellationToken) -> Resu
         if secret.len() < 16 {
             bail!("the token in {} is shorter than 16 characters", token.token_env);
         }
-        options.tokens.push(ApiToken::new(&secret, token.actor.parse().context("server.tokens.actor")?));
+        let actor = token.actor.parse().context("server.tokens.actor")?;
+        options.tokens.push(ApiToken::new(&secret, actor).operating(token.operator));
     }
     let all = Arc::new(Parts {
         statuses: roles.statuses.clone(),
@@ -135,7 +136,10 @@ fn parts(platform: &Platform, roles: &Roles, cancel: &CancellationToken) -> Resu
         feed: Arc::clone(&platform.feed),
         health: vec![all.clone()],
         metrics: vec![all],
-        catalogue: Arc::new(Catalogue(Arc::clone(&platform.packs))),
+        catalogue: Arc::new(Catalogue {
+            packs: Arc::clone(&platform.packs),
+            what_ifs: WhatIfs::new(platform, roles.queries.clone()),
+        }),
         clock: Arc::new(SystemClock),
         tenant: platform.tenant.clone(),
         options,

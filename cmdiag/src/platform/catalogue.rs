@@ -1,21 +1,32 @@
 //! The packs as the API shows them.
 
+use super::WhatIfs;
 use api::catalogue::{CheckCatalogue, CheckInfo, ThresholdInfo};
+use api::what_if::WhatIfAnswers;
 use engine::check::Check;
 use engine::judge::Range;
 use engine::pack::Packs;
 use std::sync::Arc;
 
 /// The packs in force.
-pub struct Catalogue(pub Arc<Packs>);
+pub struct Catalogue {
+    /// The packs.
+    pub packs: Arc<Packs>,
+    /// Who answers what-if questions.
+    pub what_ifs: WhatIfs,
+}
 
 impl CheckCatalogue for Catalogue {
+    fn what_if(&self) -> Option<Arc<dyn WhatIfAnswers>> {
+        Some(Arc::new(self.what_ifs.clone()))
+    }
+
     fn checks(&self) -> Vec<CheckInfo> {
-        self.0.checks().map(|check| info(check)).collect()
+        self.packs.checks().map(|check| info(check)).collect()
     }
 
     fn check(&self, code: &str) -> Option<CheckInfo> {
-        self.0.check(&code.parse().ok()?).map(|check| info(check))
+        self.packs.check(&code.parse().ok()?).map(|check| info(check))
     }
 }
 

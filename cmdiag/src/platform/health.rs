@@ -25,7 +25,7 @@ pub struct Parts {
     pub has_redis: bool,
 }
 
-fn check(component: String, measurement: &str, status: HealthStatus, output: Option<String>) -> HealthCheck {
+pub(super) fn check(component: String, measurement: &str, status: HealthStatus, output: Option<String>) -> HealthCheck {
     HealthCheck {
         component,
         measurement: measurement.to_owned(),
@@ -43,6 +43,8 @@ impl HealthSource for Parts {
         let mut checks = self.projections();
         checks.extend(self.processes());
         checks.extend(self.engine());
+        checks.extend(super::auditing::checks(&self.statuses));
+        checks.extend(super::event_log::checks(self.statuses.copied.as_ref(), self.statuses.newest()));
         if self.has_redis {
             let failing = self.cache.is_redis_failing();
             let (status, output) = if failing {
@@ -133,6 +135,7 @@ impl MetricSource for Parts {
         self.projection_samples(&mut samples);
         self.process_samples(&mut samples);
         self.engine_samples(&mut samples);
+        super::auditing::samples(&self.statuses, &mut samples);
         let counts = self.bus.counts();
         for (outcome, count) in [
             ("executed", counts.executed),
@@ -230,10 +233,10 @@ fn remediation_samples(status: &RemediationStatus, samples: &mut Vec<Sample>) {
     }
 }
 
-fn gauge(name: &'static str, help: &'static str, value: f64) -> Sample {
+pub(super) fn gauge(name: &'static str, help: &'static str, value: f64) -> Sample {
     Sample { name, help, kind: SampleKind::Gauge, labels: Vec::new(), value }
 }
 
-fn counter(name: &'static str, help: &'static str, value: u64) -> Sample {
+pub(super) fn counter(name: &'static str, help: &'static str, value: u64) -> Sample {
     Sample { name, help, kind: SampleKind::Counter, labels: Vec::new(), value: value as f64 }
 }

@@ -1,8 +1,12 @@
 //! The parts that a process runs, started together and stopped in order.
 
 use super::Platform;
+use super::auditing::Auditing;
+use super::event_log::Copied;
+use audit::{PublisherStatus, SealerStatus};
 use crate::cli::Role;
 use command_side::{Clock, CommandBus, ProcessManagers, ProcessManagersOptions, ProcessStatus, SystemClock};
+use domain::Position;
 use engine::action::HostProgram;
 use engine::evidence::EvidenceStore;
 use engine::offsets::PostgresOffsets;
@@ -37,6 +41,21 @@ pub struct Statuses {
     pub depth: Option<watch::Receiver<Option<QueueDepth>>>,
     /// Of the remediations.
     pub remediations: Option<watch::Receiver<RemediationStatus>>,
+    /// Of the sealer.
+    pub sealer: Option<watch::Receiver<SealerStatus>>,
+    /// Of each place that checkpoints are published to.
+    pub publications: Vec<watch::Receiver<PublisherStatus>>,
+    /// Of the log's copy in the database, where there is one.
+    pub copied: Option<Copied>,
+    /// The newest position that this process knows.
+    pub newest: Option<watch::Receiver<Position>>,
+}
+
+impl Statuses {
+    /// The newest position that this process knows.
+    pub fn newest(&self) -> Position {
+        self.newest.as_ref().map_or(Position::START, |newest| *newest.borrow())
+    }
 }
 
 struct Engine {
@@ -50,8 +69,10 @@ struct Engine {
 /// The running parts.
 pub struct Roles {
     projectors: Vec<RunnerHandle>,
+    recording: Option<JoinHandle<()>>,
     processes: Option<ProcessManagers>,
     engine: Option<Engine>,
+    auditing: Option<Auditing>,
     cancel: CancellationToken,
     /// What they say of themselves.
     pub statuses: Statuses,
@@ -65,10 +86,16 @@ impl Roles {
         let cancel = platform.cancel.child_token();
         let mut started = Self {
             projectors: Vec::new(),
+            recording: None,
             processes: None,
             engine: None,
+            auditing: None,
             cancel,
-            statuses: Statuses::default(),
+            statuses: Statuses {
+                copied: platform.copied.clone(),
+                newest: Some(platform.log.newest()),
+                ..Statuses::default()
+            },
             queries: platform.queries.clone(),
         };
         if roles.contains(&Role::Projector) {
@@ -80,7 +107,18 @@ impl Roles {
         if roles.contains(&Role::Engine) {
             started.start_engine(platform, None);
         }
+        if roles.contains(&Role::Sealer) {
+            started.start_sealer(platform);
+        }
         started
+    }
+
+    /// It has a token of its own: it seals what the others write while they stop.
+    fn start_sealer(&mut self, platform: &Platform) {
+        let auditing = Auditing::start(platform);
+        self.statuses.sealer = Some(auditing.sealer());
+        self.statuses.publications = auditing.publications();
+        self.auditing = Some(auditing);
     }
 
     fn start_projectors(&mut self, platform: &Platform) {
@@ -91,6 +129,9 @@ impl Roles {
         let watches: Watches =
             self.projectors.iter().map(|runner| (runner.name().to_owned(), runner.position())).collect();
         self.queries = platform.queries.clone().with_watches(watches);
+        let recording = super::exchanges::record_all(platform.pool.clone(), (*platform.bus).clone());
+        let recording = self.cancel.clone().run_until_cancelled_owned(recording);
+        self.recording = Some(tokio::spawn(async move { drop(recording.await) }));
     }
 
     fn start_processes(&mut self, platform: &Platform) {
@@ -145,6 +186,12 @@ impl Roles {
         self.cancel.cancel();
         for projector in self.projectors {
             projector.stopped().await;
+        }
+        if let Some(recording) = self.recording {
+            let _ = recording.await;
+        }
+        if let Some(auditing) = self.auditing {
+            auditing.stop().await;
         }
     }
 }

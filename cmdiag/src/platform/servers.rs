@@ -7,9 +7,16 @@ use private_servers::{PostgresOptions, PrivatePostgres, PrivateRedis, RedisOptio
 /// The platform's database on a private server.
 const DATABASE: &str = "cmdiag";
 
+/// The role that the platform runs as on a private server: it can add to the history, and change nothing of it.
+const SERVICE: &str = "cmdiag_service";
+/// The group that has the platform's rights (made by the migrations, or here before them).
+const GROUP: &str = "cmdiag_app";
+
 /// Where the database and the shared cache are.
 pub struct Servers {
     database_url: String,
+    /// As whom the schema is changed; the same where no other is configured.
+    owner_url: String,
     redis_url: Option<String>,
     postgres: Option<PrivatePostgres>,
     redis: Option<PrivateRedis>,
@@ -19,11 +26,14 @@ impl Servers {
     /// Takes the configured servers; starts private ones where none are configured. A private Redis only where it is
     /// wanted and installed: it is a cache.
     pub async fn start(config: &Config, redis_wanted: bool) -> Result<Self> {
-        let (database_url, postgres) = match &config.database.url {
-            Some(url) => (url.reveal().to_owned(), None),
+        let (database_url, owner_url, postgres) = match &config.database.url {
+            Some(url) => {
+                let owner = config.database.owner_url.as_ref().unwrap_or(url);
+                (url.reveal().to_owned(), owner.reveal().to_owned(), None)
+            }
             None => {
-                let (url, postgres) = private_postgres(config).await?;
-                (url, Some(postgres))
+                let (urls, postgres) = private_postgres(config).await?;
+                (urls.service, urls.owner, Some(postgres))
             }
         };
         let (redis_url, redis) = match &config.redis.url {
@@ -31,12 +41,17 @@ impl Servers {
             None if redis_wanted => private_redis(config).await,
             None => (None, None),
         };
-        Ok(Self { database_url, redis_url, postgres, redis })
+        Ok(Self { database_url, owner_url, redis_url, postgres, redis })
     }
 
     /// The database's URL, with its password: not to be shown.
     pub fn database_url(&self) -> &str {
         &self.database_url
+    }
+
+    /// The URL of whoever owns the schema, with its password: for migrations alone.
+    pub fn owner_url(&self) -> &str {
+        &self.owner_url
     }
 
     /// The shared cache's URL, where there is one.
@@ -74,12 +89,22 @@ impl Servers {
     }
 }
 
+/// As whom the platform's database on a private server is reached.
+pub struct PrivateUrls {
+    /// As the role that the platform runs as.
+    pub service: String,
+    /// As the owner of the schema.
+    pub owner: String,
+}
+
 /// The platform's database on the private server of the data folder.
-pub async fn private_postgres(config: &Config) -> Result<(String, PrivatePostgres)> {
+pub async fn private_postgres(config: &Config) -> Result<(PrivateUrls, PrivatePostgres)> {
     let folder = config.data_dir().join("postgres");
     let server = PrivatePostgres::start(PostgresOptions::new(folder)).await.context("start a private PostgreSQL")?;
     server.ensure_database(DATABASE).await.context("make the platform's database")?;
-    Ok((server.url(DATABASE), server))
+    let password = server.ensure_login(SERVICE, GROUP).await.context("make the role that the platform runs as")?;
+    let urls = PrivateUrls { service: server.url_as(SERVICE, &password, DATABASE), owner: server.url(DATABASE) };
+    Ok((urls, server))
 }
 
 /// A cache is worth a warning, not a failure.
