@@ -1,5 +1,6 @@
 //! Events decoded once for all projections of a process.
 
+use crate::projection::ApplyError;
 use domain::AnyEvent;
 use event_store::RecordedEvent;
 use std::ops::Deref;
@@ -13,8 +14,8 @@ pub struct Decoded {
     pub recorded: Arc<RecordedEvent>,
     /// The aggregate's id.
     pub id: Uuid,
-    /// The payload.
-    pub event: AnyEvent,
+    /// The payload; none where no projection that wants the event looks at more than what is recorded.
+    pub event: Option<AnyEvent>,
     /// Which of the events at its position it is, from 0: an old event may have become several.
     pub part: usize,
 }
@@ -27,15 +28,35 @@ impl Deref for Decoded {
 }
 
 impl Decoded {
+    /// Takes an event as it is recorded; the error says why it can not be.
+    pub fn raw(recorded: Arc<RecordedEvent>) -> Result<Self, String> {
+        let id = Self::id_of(&recorded)?;
+        Ok(Self { recorded, id, event: None, part: 0 })
+    }
+
+    /// The aggregate's id.
+    pub(crate) fn id_of(recorded: &RecordedEvent) -> Result<Uuid, String> {
+        Uuid::parse_str(&recorded.stream.aggregate_id)
+            .map_err(|_| format!("stream {} has an id that is not a UUID", recorded.stream))
+    }
+
     /// Decodes an event; the error says why it can not be.
     pub fn new(recorded: Arc<RecordedEvent>) -> Result<Self, String> {
-        let id = Uuid::parse_str(&recorded.stream.aggregate_id)
-            .map_err(|_| format!("stream {} has an id that is not a UUID", recorded.stream))?;
+        let raw = Self::raw(recorded)?;
+        let recorded = &raw.recorded;
         let event = recorded.decode().map_err(|error| {
             let cause = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
             format!("{} of {}: {error}{cause}", recorded.event_type, recorded.stream)
         })?;
-        Ok(Self { recorded, id, event, part: 0 })
+        Ok(Self { event: Some(event), ..raw })
+    }
+
+    /// The payload, for a projection that did not say that it takes the event as recorded.
+    pub fn whole(&self) -> Result<&AnyEvent, ApplyError> {
+        self.event.as_ref().ok_or_else(|| ApplyError::Event {
+            position: self.position,
+            reason: format!("{} of {} was not decoded", self.event_type, self.stream),
+        })
     }
 
     /// Takes a recorded event apart into the events that it is today, and decodes those that are wanted.
@@ -43,9 +64,21 @@ impl Decoded {
         recorded: &Arc<RecordedEvent>,
         wants: impl Fn(&RecordedEvent) -> bool,
     ) -> Result<Vec<Arc<Self>>, String> {
+        Self::parts_for(recorded, wants, |_| false)
+    }
+
+    /// The same for a projection that takes some of them as they are recorded.
+    pub(crate) fn parts_for(
+        recorded: &Arc<RecordedEvent>,
+        wants: impl Fn(&RecordedEvent) -> bool,
+        takes_raw: impl Fn(&RecordedEvent) -> bool,
+    ) -> Result<Vec<Arc<Self>>, String> {
         let parts = RecordedEvent::shared_parts(recorded).into_iter().enumerate();
-        let wanted = parts.filter(|(_, part)| wants(part));
-        wanted.map(|(part, event)| Ok(Arc::new(Self { part, ..Self::new(event)? }))).collect()
+        let decode = |(part, event): (usize, Arc<RecordedEvent>)| {
+            let one = if takes_raw(&event) { Self::raw(event)? } else { Self::new(event)? };
+            Ok(Arc::new(Self { part, ..one }))
+        };
+        parts.filter(|(_, part)| wants(part)).map(decode).collect()
     }
 }
 

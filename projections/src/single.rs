@@ -33,6 +33,11 @@ pub trait Folded: Table<Key = Uuid> + Sync {
     /// Whether the event is one of the aggregate's.
     fn wants(event: &RecordedEvent) -> bool;
 
+    /// Whether it takes the event as it is recorded.
+    fn takes_raw(_event: &RecordedEvent) -> bool {
+        false
+    }
+
     /// Changes the row as the event says.
     fn fold(row: &mut Option<Self::Row>, event: &Decoded) -> Result<(), ApplyError>;
 }
@@ -70,6 +75,10 @@ impl<T: Folded> Projection for FoldedView<T> {
 
     fn wants(&self) -> fn(&RecordedEvent) -> bool {
         T::wants
+    }
+
+    fn takes_raw(&self) -> fn(&RecordedEvent) -> bool {
+        T::takes_raw
     }
 
     fn fold<'a>(
@@ -119,6 +128,11 @@ pub trait Added: Send + Sync + 'static {
     /// Whether the event gives rows.
     fn wants(event: &RecordedEvent) -> bool;
 
+    /// Whether it takes the event as it is recorded.
+    fn takes_raw(_event: &RecordedEvent) -> bool {
+        false
+    }
+
     /// The event's rows.
     fn rows(event: &Decoded) -> Vec<Self::Row>;
 
@@ -153,6 +167,10 @@ impl<T: Added> Projection for AddedView<T> {
 
     fn wants(&self) -> fn(&RecordedEvent) -> bool {
         T::wants
+    }
+
+    fn takes_raw(&self) -> fn(&RecordedEvent) -> bool {
+        T::takes_raw
     }
 
     fn fold<'a>(

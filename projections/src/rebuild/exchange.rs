@@ -8,7 +8,7 @@ use crate::projection::{ApplyError, Projection};
 use crate::replay::{ReplayError, ReplayOptions};
 use domain::projection_control::{ProjectionControlCommand, Served};
 use domain::{Actor, Position, TenantId};
-use event_store::{EventLog, RecordedEvent};
+use event_store::EventLog;
 use sqlx::{Connection, PgConnection, PgPool, Row};
 use std::sync::Arc;
 use std::time::Duration;
@@ -165,7 +165,7 @@ async fn follow(
         DecisionsError::Log(error) => RebuildError::Log(error),
         DecisionsError::Database(error) => RebuildError::Database(error),
     })?;
-    let wants = projection.wants();
+    let (wants, takes_raw) = (projection.wants(), projection.takes_raw());
     let from = at;
     while at < to {
         let events = log.read_all(at, (to.0 - at.0) as usize).await?;
@@ -176,8 +176,8 @@ async fn follow(
         at = last.position;
         let mut wanted = Vec::new();
         for event in events.into_iter().filter(|event| skips.binary_search(&event.position.0).is_err()) {
-            let (position, is_wanted) = (event.position, |event: &RecordedEvent| wants(event));
-            let parts = Decoded::parts(&Arc::new(event), is_wanted);
+            let position = event.position;
+            let parts = Decoded::parts_for(&Arc::new(event), wants, takes_raw);
             wanted.extend(parts.map_err(|reason| ReplayError::Event { position, reason })?);
         }
         projection.fold(&wanted, db).await.map_err(|error| match error {

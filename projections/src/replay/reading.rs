@@ -22,7 +22,9 @@ const READS_AHEAD: usize = 2;
 /// How many blocks are decoded at a time.
 const DECODES_AHEAD: usize = 2;
 
-pub(super) type Wants = Vec<fn(&RecordedEvent) -> bool>;
+/// Of each projection: what it wants, and what of that it takes as it is recorded.
+pub(super) type Wants = Vec<(Filter, Filter)>;
+type Filter = fn(&RecordedEvent) -> bool;
 
 /// Reads blocks, the next while the one before is being taken apart: the log is dense, so each one's place is known.
 pub(super) async fn read(
@@ -109,12 +111,23 @@ fn decode_block(events: Vec<RecordedEvent>, wants: &Wants) -> Result<(Position, 
         }
         next = event.position.next();
         let mut take = |part, event: Arc<RecordedEvent>| {
-            if !wants.iter().any(|wants| wants(&event)) {
-                return;
+            let mut is_wanted = (false, false);
+            for (_, takes_raw) in wants.iter().filter(|(wants, _)| wants(&event)) {
+                if takes_raw(&event) { is_wanted.0 = true } else { is_wanted.1 = true }
             }
-            match Decoded::new(Arc::clone(&event)) {
-                Ok(one) => decoded.push(Arc::new(Decoded { part, ..one })),
-                Err(reason) => spoilt.push((event, reason)),
+            let mut keep = |one: Decoded| decoded.push(Arc::new(Decoded { part, ..one }));
+            let (raw, whole) = is_wanted;
+            if whole {
+                match Decoded::new(Arc::clone(&event)) {
+                    Ok(one) => return keep(one),
+                    Err(reason) => spoilt.push((Arc::clone(&event), reason)),
+                }
+            }
+            if raw {
+                match Decoded::raw(Arc::clone(&event)) {
+                    Ok(one) => keep(one),
+                    Err(reason) => spoilt.push((event, reason)),
+                }
             }
         };
         if event.is_packed() {

@@ -59,7 +59,7 @@ impl Writer {
 
     pub async fn write(mut self, mut blocks: mpsc::Receiver<Arc<Block>>, until: Position) -> Result<Replayed, ReplayError> {
         let started = Instant::now();
-        let (name, wants) = (self.projection.name(), self.projection.wants());
+        let (name, wants, takes_raw) = (self.projection.name(), self.projection.wants(), self.projection.takes_raw());
         let (mut at, mut written) = (self.from, self.from);
         let mut wanted = 0;
         while let Some(block) = blocks.recv().await {
@@ -69,10 +69,14 @@ impl Writer {
             let is_due = |event: &RecordedEvent| {
                 event.position > at && wants(event) && self.skips.binary_search(&event.position.0).is_err()
             };
-            if let Some((event, reason)) = block.spoilt.iter().find(|(event, _)| is_due(event)) {
+            // What it takes as recorded is among the events; only an id that is none stops it, too.
+            let is_whole = |event: &RecordedEvent| !takes_raw(event) || Decoded::id_of(event).is_err();
+            if let Some((event, reason)) = block.spoilt.iter().find(|(event, _)| is_due(event) && is_whole(event)) {
                 return Err(ReplayError::Event { position: event.position, reason: format!("{name}: {reason}") });
             }
-            let events: Vec<Arc<Decoded>> = block.events.iter().filter(|event| is_due(event)).cloned().collect();
+            // Of a spoilt event the rest are for those who take it as recorded.
+            let is_for_it = |event: &Decoded| is_due(event) && (event.event.is_some() || takes_raw(event));
+            let events: Vec<Arc<Decoded>> = block.events.iter().filter(|event| is_for_it(event)).cloned().collect();
             wanted += events.len() as u64;
             let folded = self.projection.fold(&events, &mut self.db).await;
             folded.map_err(|error| not_folded(name, at, error))?;

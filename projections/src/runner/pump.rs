@@ -29,6 +29,7 @@ pub const CHUNKS_AHEAD: usize = 8;
 /// What a pump needs to know of its projection.
 pub struct Sieve {
     wants: fn(&RecordedEvent) -> bool,
+    takes_raw: fn(&RecordedEvent) -> bool,
     ring: Arc<DecodeRing>,
     skips: BTreeSet<i64>,
     after: Position,
@@ -36,7 +37,8 @@ pub struct Sieve {
 
 impl Sieve {
     pub fn new(projection: &dyn Projection, ring: Arc<DecodeRing>, after: Position, skips: Vec<i64>) -> Self {
-        Self { wants: projection.wants(), ring, skips: skips.into_iter().collect(), after }
+        let (wants, takes_raw) = (projection.wants(), projection.takes_raw());
+        Self { wants, takes_raw, ring, skips: skips.into_iter().collect(), after }
     }
 
     /// Takes the next events; what can not be taken is returned beside what came before it.
@@ -69,7 +71,9 @@ impl Sieve {
         if !self.skips.contains(&event.position.0) {
             let halt = |reason| Halt::Event { position: event.position, reason };
             if event.is_packed() {
-                wanted.extend(Decoded::parts(event, self.wants).map_err(halt)?);
+                wanted.extend(Decoded::parts_for(event, self.wants, self.takes_raw).map_err(halt)?);
+            } else if (self.wants)(event) && (self.takes_raw)(event) {
+                wanted.push(Arc::new(Decoded::raw(Arc::clone(event)).map_err(halt)?));
             } else if (self.wants)(event) {
                 wanted.push(self.ring.decode(event).map_err(halt)?);
             }

@@ -51,6 +51,10 @@ impl Added for CausationTable {
         AnyEvent::is_known(&event.stream.aggregate_type)
     }
 
+    fn takes_raw(_event: &RecordedEvent) -> bool {
+        true
+    }
+
     fn rows(event: &Decoded) -> Vec<CausationRow> {
         vec![CausationRow::new(event)]
     }

@@ -80,7 +80,7 @@ impl Added for ResultTable {
 
     fn rows(event: &Decoded) -> Vec<ResultRow> {
         match &event.event {
-            AnyEvent::Run(RunEvent::ChecksCompleted { deployment, results, at, .. }) => {
+            Some(AnyEvent::Run(RunEvent::ChecksCompleted { deployment, results, at, .. })) => {
                 results.iter().map(|result| ResultRow::new(event, *deployment, result, *at)).collect()
             }
             _ => Vec::new(),

@@ -59,7 +59,7 @@ impl Projection for DailyFigures {
         db: &'a mut PgConnection,
     ) -> BoxFuture<'a, Result<(), ApplyError>> {
         Box::pin(async move {
-            let findings = events.iter().filter(|event| matches!(event.event, AnyEvent::Finding(_)));
+            let findings = events.iter().filter(|event| matches!(event.event, Some(AnyEvent::Finding(_))));
             self.findings.fetch(db, findings.map(|event| event.id), &begun(events)).await?;
             self.fold_known(events)
         })
@@ -110,7 +110,7 @@ fn wants(event: &RecordedEvent) -> bool {
 
 impl DailyFigures {
     fn fold_one(&mut self, event: &Decoded, figures: &mut Figures) -> Result<(), ApplyError> {
-        match &event.event {
+        match event.whole()? {
             AnyEvent::Run(RunEvent::ChecksCompleted { deployment, results, at, .. }) => {
                 for result in results {
                     figures.count_result(event, deployment.0, result, *at);

@@ -102,7 +102,7 @@ impl Folded for EmergencyStopTable {
     }
 
     fn fold(row: &mut Option<EmergencyStopRow>, event: &Decoded) -> Result<(), ApplyError> {
-        if let AnyEvent::EmergencyStop(told) = &event.event {
+        if let AnyEvent::EmergencyStop(told) = event.whole()? {
             *row = Some(EmergencyStopRow::after(told, event));
         }
         Ok(())

@@ -32,7 +32,7 @@ pub struct HistoryRow {
 
 impl HistoryRow {
     fn new(event: &Decoded) -> Option<Self> {
-        let AnyEvent::Finding(finding) = &event.event else { return None };
+        let Some(AnyEvent::Finding(finding)) = &event.event else { return None };
         let (at, run_id, detail) = told(finding);
         Some(Self {
             finding_id: event.id,

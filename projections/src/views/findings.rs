@@ -261,7 +261,7 @@ impl Folded for FindingTable {
     }
 
     fn fold(row: &mut Option<FindingRow>, event: &Decoded) -> Result<(), ApplyError> {
-        match &event.event {
+        match event.whole()? {
             AnyEvent::Finding(finding) => fold(row, finding, event),
             _ => Ok(()),
         }
@@ -316,7 +316,7 @@ mod tests {
     fn given(events: Vec<FindingEvent>) -> Result<FindingRow, ApplyError> {
         let mut row = None;
         for event in log(id().0, events.into_iter().map(AnyEvent::Finding)) {
-            let AnyEvent::Finding(finding) = &event.event else { unreachable!() };
+            let Some(AnyEvent::Finding(finding)) = &event.event else { unreachable!() };
             fold(&mut row, finding, &event)?;
         }
         Ok(row.unwrap())

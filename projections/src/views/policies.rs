@@ -70,7 +70,7 @@ impl Projection for Policies {
 
     fn fold_known(&mut self, events: &[Arc<Decoded>]) -> Result<(), ApplyError> {
         for event in events {
-            if let AnyEvent::Policy(told) = &event.event {
+            if let AnyEvent::Policy(told) = event.whole()? {
                 PolicyRow::fold(self.policies.change(event.id), told, event);
             }
             if let Some(learned) = learned(event) {

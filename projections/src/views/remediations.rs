@@ -142,7 +142,7 @@ impl Folded for RemediationTable {
     }
 
     fn fold(row: &mut Option<RemediationRow>, event: &Decoded) -> Result<(), ApplyError> {
-        let AnyEvent::Remediation(told) = &event.event else { return Ok(()) };
+        let AnyEvent::Remediation(told) = event.whole()? else { return Ok(()) };
         if let RemediationEvent::RemediationRequested { problem, trigger, by, at, .. } = told {
             *row = Some(RemediationRow {
                 id: event.id,

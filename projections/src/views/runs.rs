@@ -6,10 +6,12 @@ use crate::single::{Folded, FoldedView};
 use crate::table::{Columns as _, Existing, Loading, Table, Weighed, clean, columns, select_list};
 use chrono::{DateTime, Utc};
 use domain::any_event::{AnyEvent, DIAGNOSTIC_RUN};
-use domain::diagnostic_run::{CheckResult, Priority, RunEvent, Tally};
+use domain::diagnostic_run::{Priority, RunEvent, Tally};
 use domain::{DeploymentId, Outcome};
 use event_store::RecordedEvent;
 use futures::future::BoxFuture;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use sqlx::PgConnection;
 use std::sync::LazyLock;
 use uuid::Uuid;
@@ -83,14 +85,12 @@ impl RunRow {
         }
     }
 
-    fn count(&mut self, results: &[CheckResult]) {
-        for result in results {
-            match result.outcome {
-                Outcome::Ok => self.ok += 1,
-                Outcome::Warning => self.warning += 1,
-                Outcome::Critical => self.critical += 1,
-                Outcome::Unknown => self.unknown += 1,
-            }
+    fn count(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Ok => self.ok += 1,
+            Outcome::Warning => self.warning += 1,
+            Outcome::Critical => self.critical += 1,
+            Outcome::Unknown => self.unknown += 1,
         }
     }
 
@@ -118,20 +118,11 @@ fn fold(row: &mut Option<RunRow>, run: &RunEvent, event: &Decoded) -> Result<(),
     let row = row.as_mut().ok_or_else(|| ApplyError::no_row(event))?;
     row.last_position = event.position.0;
     match run {
-        RunEvent::RunRequested { .. } => {}
-        RunEvent::RunPlanned { checks, at } => {
-            "planned".clone_into(&mut row.status);
-            row.planned = checks.len() as i32;
-            row.planned_at = Some(*at);
-        }
+        // Its outline was read instead, see there.
+        RunEvent::RunRequested { .. } | RunEvent::RunPlanned { .. } | RunEvent::ChecksCompleted { .. } => {}
         RunEvent::RunStarted { at } => {
             "running".clone_into(&mut row.status);
             row.started_at = Some(*at);
-        }
-        RunEvent::ChecksCompleted { results, done, planned, .. } => {
-            row.done = *done as i32;
-            row.planned = *planned as i32;
-            row.count(results);
         }
         RunEvent::RunCompleted { outcome, tally, at, .. } => {
             row.end("completed", *tally, *at);
@@ -151,6 +142,47 @@ fn fold(row: &mut Option<RunRow>, run: &RunEvent, event: &Decoded) -> Result<(),
         }
     }
     Ok(())
+}
+
+/// What the view needs of the two large events of a run: a plan's length, and how results came out. The rest, which is most of
+/// the log, is passed over without being taken apart.
+#[derive(Deserialize)]
+enum Outline {
+    RunPlanned { checks: Vec<IgnoredAny>, at: DateTime<Utc> },
+    ChecksCompleted { results: Vec<ResultOutline>, done: u32, planned: u32 },
+}
+
+#[derive(Deserialize)]
+struct ResultOutline {
+    outcome: Outcome,
+}
+
+impl Outline {
+    fn is_of(event: &RecordedEvent) -> bool {
+        matches!(&*event.event_type, "RunPlanned" | "ChecksCompleted")
+    }
+
+    fn read(event: &Decoded) -> Result<Self, ApplyError> {
+        serde_json::from_str(event.payload.get()).map_err(|error| ApplyError::Event {
+            position: event.position,
+            reason: format!("{} of {} does not decode: {error}", event.event_type, event.stream),
+        })
+    }
+
+    fn fold(&self, row: &mut RunRow) {
+        match self {
+            Self::RunPlanned { checks, at } => {
+                "planned".clone_into(&mut row.status);
+                row.planned = checks.len() as i32;
+                row.planned_at = Some(*at);
+            }
+            Self::ChecksCompleted { results, done, planned } => {
+                row.done = *done as i32;
+                row.planned = *planned as i32;
+                results.iter().for_each(|result| row.count(result.outcome));
+            }
+        }
+    }
 }
 
 /// The table.
@@ -214,8 +246,19 @@ impl Folded for RunTable {
         &*event.stream.aggregate_type == DIAGNOSTIC_RUN
     }
 
+    fn takes_raw(event: &RecordedEvent) -> bool {
+        Outline::is_of(event)
+    }
+
     fn fold(row: &mut Option<RunRow>, event: &Decoded) -> Result<(), ApplyError> {
-        match &event.event {
+        if Outline::is_of(event) {
+            let outline = Outline::read(event)?;
+            let row = row.as_mut().ok_or_else(|| ApplyError::no_row(event))?;
+            row.last_position = event.position.0;
+            outline.fold(row);
+            return Ok(());
+        }
+        match event.whole()? {
             AnyEvent::Run(run) => fold(row, run, event),
             _ => Ok(()),
         }
@@ -226,7 +269,7 @@ impl Folded for RunTable {
 mod tests {
     use super::super::testing::{at, deployment, log, result, run};
     use super::*;
-    use domain::diagnostic_run::{CheckKey, PlannedCheck};
+    use domain::diagnostic_run::{CheckKey, CheckResult, PlannedCheck};
 
     fn requested() -> RunEvent {
         RunEvent::RunRequested {
@@ -253,8 +296,7 @@ mod tests {
     fn given(events: Vec<RunEvent>) -> Result<RunRow, ApplyError> {
         let mut row = None;
         for event in log(run().0, events.into_iter().map(AnyEvent::Run)) {
-            let AnyEvent::Run(run) = &event.event else { unreachable!() };
-            fold(&mut row, run, &event)?;
+            RunTable::fold(&mut row, &event)?;
         }
         Ok(row.unwrap())
     }

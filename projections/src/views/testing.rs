@@ -113,7 +113,7 @@ fn decoded(id: Uuid, event: AnyEvent, position: i64, version: i64) -> Decoded {
         metadata: Metadata::new(actor, TenantId::default(), CommandId(Uuid::nil())),
         recorded_at: at(position),
     };
-    Decoded { recorded: Arc::new(recorded), id, event, part: 0 }
+    Decoded { recorded: Arc::new(recorded), id, event: Some(event), part: 0 }
 }
 
 /// A database in which a view is told events, as often as wanted.

@@ -21,7 +21,7 @@ pub(super) struct Learned<'a> {
 
 /// What an event says of a runbook, where it does.
 pub(super) fn learned(event: &Decoded) -> Option<Learned<'_>> {
-    let AnyEvent::Policy(told) = &event.event else { return None };
+    let Some(AnyEvent::Policy(told)) = &event.event else { return None };
     let (key, posterior, right, at) = match told {
         PolicyEvent::ReservationReleased { counted: Some(counted), at, .. } => {
             (&counted.key, counted.posterior, None, *at)
