@@ -35,6 +35,11 @@ pub fn actor_of(options: &ApiOptions, authorization: Option<&str>) -> Result<Act
     options.tokens.iter().find(|known| known.digest == digest).map(|known| known.actor.clone()).ok_or(Unauthenticated)
 }
 
+/// Whether the actor decides about the platform itself: where no tokens are set, everybody does.
+pub fn is_operator(options: &ApiOptions, actor: &Actor) -> bool {
+    options.tokens.is_empty() || options.tokens.iter().any(|token| token.operator && token.actor == *actor)
+}
+
 /// The request's `Authorization`, where it is text.
 pub fn authorization(headers: &HeaderMap) -> Option<&str> {
     headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok())

@@ -10,12 +10,21 @@ pub struct ApiToken {
     pub(crate) digest: [u8; 32],
     /// Who acts.
     pub actor: Actor,
+    /// Whether it also decides about the platform itself.
+    pub operator: bool,
 }
 
 impl ApiToken {
     /// Remembers a token by its digest.
     pub fn new(secret: &str, actor: Actor) -> Self {
-        Self { digest: Sha256::digest(secret.as_bytes()).into(), actor }
+        Self { digest: Sha256::digest(secret.as_bytes()).into(), actor, operator: false }
+    }
+
+    /// Lets it decide about the platform itself, or not.
+    #[must_use]
+    pub const fn operating(mut self, operator: bool) -> Self {
+        self.operator = operator;
+        self
     }
 }
 

@@ -2,7 +2,10 @@
 
 use crate::figure::Figure;
 use crate::world::World;
-use crate::{append, commands, graphql, lab_pack, load, missed, remediation, replay, results, runs_1000, subscribers};
+use crate::{
+    append, commands, graphql, lab_pack, load, missed, past, rebuild, remediation, replay, results, runs_1000, sealing,
+    subscribers,
+};
 use anyhow::Result;
 use futures::future::LocalBoxFuture;
 
@@ -27,11 +30,14 @@ macro_rules! benchmark {
 /// All of them.
 pub const ALL: &[Benchmark] = &[
     benchmark!("append", "appends to the log, beside a bare insert and postgres-es", append),
+    benchmark!("sealing", "appends with the sealer behind them, its lag, and verifying a bundle", sealing),
     benchmark!("missed", "events that a tailing reader misses", missed),
     benchmark!("commands", "commands through the bus, beside the raw append", commands),
     benchmark!("subscribers", "from a commit to the subscriber of its run", subscribers),
     benchmark!("results", "results recorded through the whole way", results),
     benchmark!("replay", "filling the run and finding views from the log", replay),
+    benchmark!("rebuild", "all views filled anew while they are served", rebuild),
+    benchmark!("past", "ten million events: as of a position, a page of a million runs, appends", past),
     benchmark!("lab-pack", "the content-manager pack on the lab", lab_pack),
     benchmark!("runs-1000", "1,000 runs requested at once", runs_1000),
     benchmark!("graphql", "a run with ten findings, beside a bare handler and a static resolver", graphql),

@@ -5,11 +5,13 @@ use super::codes::{BAD_USER_INPUT, coded};
 use super::context::{
     FIRST, connection, connection_by, list_cost, owner, page_request, queries, query_error, tenant,
 };
+use super::explanations::Explanations;
 use super::filters::{
     CheckResultHistoryFilter, DailyFigureFilterInput, DeploymentFilterInput, FindingFilterInput, RunFilterInput,
     StreamInput,
 };
 use super::ids::{Identified, local, parse_global};
+use super::projections::Projections;
 use super::remedies::{Remedies, remediation};
 use super::scalars::PositionScalar;
 use super::types::{
@@ -28,7 +30,7 @@ const NODES_MAX: usize = 100;
 
 /// The queries.
 #[derive(MergedObject, Default)]
-pub struct Query(Things, Measurements, Remedies, Workings);
+pub struct Query(Things, Measurements, Remedies, Explanations, Projections, Workings);
 
 /// Deployments, runs and findings.
 #[derive(Default)]

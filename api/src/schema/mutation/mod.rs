@@ -27,6 +27,7 @@ pub struct Mutation(
     finding::FindingMutation,
     remediation::RemediationMutation,
     policy::PolicyMutation,
+    super::projections::ProjectionMutation,
 );
 
 /// The namespace of command ids derived from idempotency keys (a random constant, fixed for ever).

@@ -150,7 +150,7 @@ impl Follower {
         }
         while self.waiting.is_empty() {
             match self.events.next().await {
-                Ok(events) => self.waiting.extend(events.iter().flat_map(event_store::RecordedEvent::shared_parts)),
+                Ok(events) => self.waiting.extend(events.iter().flat_map(RecordedEvent::shared_parts)),
                 Err(error) => {
                     self.done = true;
                     return Some(Err(log_error(&error)));
