@@ -320,7 +320,8 @@ fn compared(base: &Results, head: &Results) -> Vec<ComparedProblem> {
     let mut problems = Vec::new();
     for (finding, (result, seen)) in &of_head {
         let before = of_base.get(finding);
-        let unsure = if before.is_none() { unmeasured("base", base.get(&key(result)), &head_key(result)) } else { None };
+        let unsure =
+            if before.is_none() { unmeasured("base", base.get(&key(result)), &head_key(result)) } else { None };
         let change = match (before, &unsure) {
             (Some((_, before)), _) => changed(before, seen),
             (None, Some(_)) => Change::Undecided,
@@ -433,8 +434,15 @@ fn told(event: &RecordedEvent) -> Option<Between> {
         "DeploymentRegistered" | "DeploymentRetired" => BetweenKind::Deployment,
         "ThresholdOverridden" | "ThresholdRestored" => BetweenKind::Threshold,
         "MaintenanceScheduled" => BetweenKind::Maintenance,
-        "ExecutionStarted" | "StepSucceeded" | "StepUndone" | "RollbackProven" | "RollbackIncomplete"
-        | "RemediationSucceeded" | "RemediationFailed" | "RemediationUndone" | "RemediationHalted"
+        "ExecutionStarted"
+        | "StepSucceeded"
+        | "StepUndone"
+        | "RollbackProven"
+        | "RollbackIncomplete"
+        | "RemediationSucceeded"
+        | "RemediationFailed"
+        | "RemediationUndone"
+        | "RemediationHalted"
         | "RemediationStuck" => BetweenKind::Remediation,
         _ => return None,
     };

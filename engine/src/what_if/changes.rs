@@ -60,7 +60,8 @@ impl FromStr for ThresholdChange {
     type Err = ChangeError;
 
     fn from_str(text: &str) -> Result<Self, ChangeError> {
-        let fail = |reason: &str| ChangeError::Threshold { text: text.chars().take(120).collect(), reason: reason.into() };
+        let fail =
+            |reason: &str| ChangeError::Threshold { text: text.chars().take(120).collect(), reason: reason.into() };
         let (what, ranges) = text.split_once('=').ok_or_else(|| fail("there is no = in it"))?;
         let (check, threshold) = match what.split_once('/') {
             Some((check, threshold)) if !threshold.is_empty() => (check, Some(threshold.to_owned())),

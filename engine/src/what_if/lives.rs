@@ -87,13 +87,7 @@ pub(super) struct Lives {
 }
 
 impl Lives {
-    pub fn new(
-        log: Arc<dyn EventLog>,
-        deployment: DeploymentId,
-        actor: Actor,
-        start: Position,
-        end: Position,
-    ) -> Self {
+    pub fn new(log: Arc<dyn EventLog>, deployment: DeploymentId, actor: Actor, start: Position, end: Position) -> Self {
         Self {
             log,
             deployment,
@@ -119,6 +113,18 @@ impl Lives {
         let place = self.findings.get(&finding).filter(|tracked| tracked.state.is_unresolved());
         if let Some(place) = place.map(|tracked| tracked.place.clone()) {
             self.open.entry(place).or_default().insert(finding);
+        }
+        Ok(())
+    }
+
+    /// What a result really saw: those findings were there, whatever becomes of them.
+    pub async fn recall(&mut self, result: &CheckResult) -> Result<(), LivesError> {
+        let place = (result.key.check.clone(), result.key.component.clone());
+        for seen in &result.observations {
+            let check = result.key.check.clone();
+            let finding = FindingId::of(self.deployment, &check, &seen.resource);
+            let fingerprint = Fingerprint { deployment: self.deployment, check, resource: seen.resource.clone() };
+            self.track(finding, Some((fingerprint, &place))).await?;
         }
         Ok(())
     }

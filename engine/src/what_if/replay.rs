@@ -344,6 +344,7 @@ impl<'a> Asking<'a> {
         let Waiting { recorded, result } = one;
         self.report.results += 1;
         self.ran.insert(result.key.check.clone());
+        self.lives.recall(&result).await?;
         match rejudged {
             Rejudged::Unmeasured => self.report.unmeasured += 1,
             Rejudged::NotDecidable(reason) => {

@@ -8,12 +8,14 @@ mod packs;
 mod probes;
 
 mod evidence;
+mod explaining;
 mod filler;
 mod offsets;
 mod queue;
 mod queue_targets;
 mod remediation;
 mod remediation_guards;
+mod remediation_holds;
 mod sagas;
 mod support;
 mod worker;

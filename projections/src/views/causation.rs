@@ -24,11 +24,7 @@ pub struct CausationRow {
 
 impl CausationRow {
     fn new(event: &RecordedEvent) -> Self {
-        Self {
-            event_id: event.event_id,
-            causation_id: event.metadata.causation_id,
-            position: event.position.0,
-        }
+        Self { event_id: event.event_id, causation_id: event.metadata.causation_id, position: event.position.0 }
     }
 }
 
@@ -88,8 +84,7 @@ mod tests {
     async fn each_event_is_a_row_with_what_it_answered() {
         let at = super::super::testing::at(1);
         let results = vec![result("C-1", Outcome::Ok)];
-        let completed =
-            RunEvent::ChecksCompleted { deployment: deployment(), results, done: 1, planned: 2, at };
+        let completed = RunEvent::ChecksCompleted { deployment: deployment(), results, done: 1, planned: 2, at };
         let mut events = log(run().0, [RunEvent::RunStarted { at }, completed].map(AnyEvent::Run));
         let cause = Uuid::from_u128(77);
         let second = Arc::make_mut(&mut events[1]);

@@ -112,7 +112,10 @@ fn checks_of_another_version_are_told() {
         .map(|check| (check.check_code, check.base_version, check.head_version))
         .collect();
     let some = |text: &str| Some(text.to_owned());
-    let expected =
-        [("C-1".to_owned(), some("v"), some("w")), ("C-2".to_owned(), some("v"), None), ("C-3".to_owned(), None, some("v"))];
+    let expected = [
+        ("C-1".to_owned(), some("v"), some("w")),
+        ("C-2".to_owned(), some("v"), None),
+        ("C-3".to_owned(), None, some("v")),
+    ];
     assert_eq!(told, expected);
 }

@@ -152,8 +152,11 @@ pub(super) fn of(parts: Parts) -> Why {
         graph.node(node);
     }
     for command in &silent {
-        let came =
-            Came { cause: command.causation_id, request: command.correlation_id.unwrap_or(command.id), traceparent: None };
+        let came = Came {
+            cause: command.causation_id,
+            request: command.correlation_id.unwrap_or(command.id),
+            traceparent: None,
+        };
         above(&mut graph, &came, command_node(command, subjects.contains(&command.id)));
     }
     if let Some(origin) = &origin {

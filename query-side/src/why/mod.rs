@@ -11,6 +11,8 @@
 mod commands;
 mod graph;
 mod origin;
+#[cfg(test)]
+mod plans;
 mod walk;
 
 pub use commands::CommandView;

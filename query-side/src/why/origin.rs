@@ -162,8 +162,12 @@ impl Queries {
         origin.read_run(log).await?;
         origin.read_evidence(self.evidence()).await;
         let after = self.finding_history(finding, &PageRequest::first(PageRequest::MAX)).await?;
-        origin.afterwards =
-            after.items.into_iter().filter(|entry| entry.version > event.version.0).take(FOLLOWED_MAX as usize).collect();
+        origin.afterwards = after
+            .items
+            .into_iter()
+            .filter(|entry| entry.version > event.version.0)
+            .take(FOLLOWED_MAX as usize)
+            .collect();
         origin.remediations = self.followed(tenant, finding).await?;
         Ok(Some(origin))
     }
@@ -250,7 +254,8 @@ impl FindingOrigin {
         self.thresholds = record.remove("thresholds");
         self.overrides = record.remove("overrides");
         if self.definition.is_none() {
-            self.missing.push("pack and thresholds: the measurement was stored before they were kept with it".to_owned());
+            self.missing
+                .push("pack and thresholds: the measurement was stored before they were kept with it".to_owned());
         }
         if bytes.len() <= MEASUREMENT_BYTES_MAX {
             record.retain(|name, _| ["rows", "facts", "truncated", "settings"].contains(&name.as_str()));

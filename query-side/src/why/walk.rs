@@ -214,8 +214,7 @@ impl<'a> Walk<'a> {
         ids.sort_unstable();
         ids.dedup();
         let commands = commands::read(self.queries.pool(), &ids).await?;
-        let commands: HashMap<Uuid, CommandView> =
-            commands.into_iter().map(|command| (command.id, command)).collect();
+        let commands: HashMap<Uuid, CommandView> = commands.into_iter().map(|command| (command.id, command)).collect();
         let parts = graph::Parts {
             events: self.events.into_values().collect(),
             commands,

@@ -2,6 +2,7 @@
 
 use super::processes::connect;
 use crate::support::{append, new_stream, refusal};
+use domain::CorrelationId;
 use event_store::EventLog;
 use futures::future::join_all;
 use private_servers::testing::TestDatabase;
@@ -53,4 +54,31 @@ async fn the_database_refuses_what_no_command_can_be() {
         let error = error.as_database_error().expect("the database refused");
         assert_eq!((error.code().as_deref(), error.constraint()), (Some("23514"), Some(why)));
     }
+}
+
+/// What a command without events was part of is in the command log: nothing else says it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_without_events_keeps_what_it_answered() {
+    let database = TestDatabase::migrated().await;
+    let log = connect(database.url()).await;
+    let (cause, correlation) = (Uuid::now_v7(), Uuid::now_v7());
+    let mut ids = Vec::new();
+    for events in [0, 1, 2] {
+        let mut one = append(&new_stream(), 0, events);
+        one.metadata.causation_id = Some(cause);
+        one.metadata.correlation_id = CorrelationId(correlation);
+        ids.push(one.metadata.command_id.0);
+        log.append(one).await.unwrap();
+    }
+    let mut refused = refusal(Uuid::now_v7(), &new_stream());
+    refused.metadata.causation_id = Some(cause);
+    refused.metadata.correlation_id = CorrelationId(correlation);
+    ids.push(refused.metadata.command_id.0);
+    log.record_refusal(refused).await.unwrap();
+    let sql = "SELECT c.causation_id, c.correlation_id FROM unnest($1::uuid[]) WITH ORDINALITY AS i (id, n)
+        JOIN cmdiag.commands c ON c.command_id = i.id ORDER BY i.n";
+    let kept: Vec<(Option<Uuid>, Option<Uuid>)> =
+        sqlx::query_as(sql).bind(ids).fetch_all(&database.pool().await).await.unwrap();
+    let known = (Some(cause), Some(correlation));
+    assert_eq!(kept, [known, (None, None), (None, None), known]);
 }
