@@ -14,7 +14,7 @@ use tokio::time::Instant;
 /// How long bringing a switch into force may take.
 const ACK_BOUND: Duration = Duration::from_secs(20);
 /// How often either side looks at the other's file.
-pub const POLL: Duration = Duration::from_millis(100);
+pub const POLL: Duration = Duration::from_millis(25);
 
 /// What the event processors' counters can do wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -224,6 +224,6 @@ async fn wait_for_ack(folders: &Folders, fault: &str, generation: u64) -> Result
         if Instant::now() > deadline {
             return Err(refused("it did not answer in time".to_owned()));
         }
-        tokio::time::sleep(POLL / 4).await;
+        tokio::time::sleep(POLL).await;
     }
 }

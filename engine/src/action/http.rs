@@ -144,6 +144,27 @@ impl<'a> Api<'a> {
     }
 }
 
+/// Asks again and again: soon at first, as most is done at once, and later less often.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Looks {
+    next: std::time::Duration,
+    most: std::time::Duration,
+}
+
+impl Looks {
+    /// At last this often.
+    pub(crate) const fn until(most: std::time::Duration) -> Self {
+        Self { next: std::time::Duration::from_millis(10), most }
+    }
+
+    /// Waits before the next look; ends with the phase.
+    pub(crate) async fn pause(&mut self, target: &ActionTarget) -> Result<(), ActionError> {
+        pause(target, self.next).await?;
+        self.next = self.most.min(self.next * 2);
+        Ok(())
+    }
+}
+
 /// Waits a moment before asking again; ends with the phase.
 pub(crate) async fn pause(target: &ActionTarget, moment: std::time::Duration) -> Result<(), ActionError> {
     tokio::select! {

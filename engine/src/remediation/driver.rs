@@ -232,7 +232,7 @@ impl Driver {
         loop {
             tokio::select! {
                 biased;
-                () = self.lease.lost().cancelled() => {
+                () = self.lease.ends() => {
                     token.cancel();
                     let _ = tokio::time::timeout(self.ending(), &mut work).await;
                     return Err(Trouble::LeaseLost);

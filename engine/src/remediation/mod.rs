@@ -36,6 +36,7 @@ mod work_table;
 pub mod testing;
 
 pub use hooks::{Hooks, Point, Verdict};
+pub use lease::LeaseTime;
 pub use options::{RemediationOptions, RemediationParts};
 pub use service::Remediator;
 pub use status::RemediationStatus;

@@ -1,6 +1,7 @@
 //! What remediations are carried on with, and how.
 
 use super::hooks::Hooks;
+use super::lease::LeaseTime;
 use crate::action::HostProgram;
 use crate::action::host::HostLimits;
 use crate::evidence::EvidenceStore;
@@ -54,6 +55,8 @@ pub struct RemediationOptions {
     pub drain: Duration,
     /// From how many bytes of JSON on a before-image goes to the evidence store.
     pub inline_image_bytes: usize,
+    /// The time by which leases run out.
+    pub lease_time: LeaseTime,
     /// For tests: faults at chosen points.
     pub hooks: Option<Arc<dyn Hooks>>,
 }
@@ -72,6 +75,7 @@ impl RemediationOptions {
             grace: Duration::from_secs(1),
             drain: Duration::from_secs(5),
             inline_image_bytes: 4 * 1_024,
+            lease_time: LeaseTime::default(),
             hooks: None,
         }
     }

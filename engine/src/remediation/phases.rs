@@ -2,6 +2,7 @@
 //! at once.
 
 use super::hooks::{Point, Verdict};
+use super::lease::Lease;
 use super::options::RemediationOptions;
 use super::sender::Sender;
 use crate::action::host::{HostAnswer, HostLimits, HostRequest, PhaseName};
@@ -140,9 +141,10 @@ impl Phases {
         if let Verdict::Fail(why) = injected {
             return Err(ActionError::target(why));
         }
-        let mut answer = self.once(task, phase, before.clone(), stop).await?;
+        let lease = &sender.held().lease;
+        let mut answer = self.once(task, phase, before.clone(), lease, stop).await?;
         if injected == Verdict::Twice {
-            answer = self.once(task, phase, before, stop).await?;
+            answer = self.once(task, phase, before, lease, stop).await?;
         }
         match sender.at(Point::After(phase, &task.step)).await {
             Verdict::Fail(why) => Err(ActionError::target(why)),
@@ -155,6 +157,7 @@ impl Phases {
         task: &Task,
         phase: PhaseName,
         before: Value,
+        lease: &Lease,
         stop: &CancellationToken,
     ) -> Result<HostAnswer, ActionError> {
         let isolation = named(&task.action)?.spec().isolation;
@@ -165,6 +168,12 @@ impl Phases {
         };
         // Neither semaphore is ever closed: a place is had, or nobody waits for it any more.
         let _places = stop.run_until_cancelled(places).await.ok_or_else(ActionError::cancelled)?;
+        // After the wait, and right before something happens: not under a lease that may be another's.
+        if !lease.holds() {
+            // For good: an extension that is on its way comes too late for whoever has looked.
+            lease.lose();
+            return Err(ActionError::cancelled());
+        }
         let deadline = task.target.deadline;
         let mut target = task.target.clone();
         target.cancel = stop.child_token();

@@ -10,7 +10,7 @@ use super::work_table::{Held, WorkTable};
 use domain::RemediationId;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -78,7 +78,7 @@ impl Remediator {
         let stop = cancel.child_token();
         let stopping = stop.clone();
         let task = tokio::spawn(async move {
-            let table = WorkTable::new(parts.pool.clone(), options.lease);
+            let table = WorkTable::new(parts.pool.clone(), options.lease, options.lease_time.clone());
             let (wakers, stops) = (Wakers::default(), StopBoard::default());
             let filler = Filler {
                 table: table.clone(),
@@ -198,8 +198,7 @@ impl Service {
         if mine.is_empty() {
             return;
         }
-        let asked = Instant::now();
-        let until = self.table.until(asked);
+        let until = self.table.until(self.table.now());
         let left = self.shared.options.lease / 4;
         let claims: Vec<_> = mine.iter().map(|held| (held.remediation, held.lease.epoch)).collect();
         match tokio::time::timeout(left, self.table.extend(&claims)).await {

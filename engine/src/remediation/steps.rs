@@ -47,7 +47,7 @@ pub(super) async fn perform(driver: &Driver) -> Result<(), Trouble> {
         }
         tokio::select! {
             biased;
-            () = driver.lease().lost().cancelled() => break,
+            () = driver.lease().ends() => break,
             Some(ended) = running.join_next() => match ended {
                 Ok((step, Ok(()))) => drop(under_way.remove(&step)),
                 Ok((_, Err(trouble))) => {

@@ -1,6 +1,6 @@
 //! The work table's statements: which remediations may have something to do, and who has them in hand.
 
-use super::lease::Lease;
+use super::lease::{Lease, LeaseTime};
 use chrono::{DateTime, Utc};
 use domain::{CorrelationId, RemediationId, TenantId};
 use sqlx::Row as _;
@@ -39,11 +39,17 @@ pub(super) struct WorkTable {
     pool: PgPool,
     worker: Uuid,
     lasts: Duration,
+    time: LeaseTime,
 }
 
 impl WorkTable {
-    pub fn new(pool: PgPool, lasts: Duration) -> Self {
-        Self { pool, worker: Uuid::new_v4(), lasts }
+    pub fn new(pool: PgPool, lasts: Duration, time: LeaseTime) -> Self {
+        Self { pool, worker: Uuid::new_v4(), lasts, time }
+    }
+
+    /// Now, by the time that leases run out by.
+    pub fn now(&self) -> Instant {
+        self.time.now()
     }
 
     pub fn pool(&self) -> &PgPool {
@@ -57,7 +63,7 @@ impl WorkTable {
         now: DateTime<Utc>,
         parent: &CancellationToken,
     ) -> Result<Vec<Held>, sqlx::Error> {
-        let asked = Instant::now();
+        let asked = self.now();
         let rows = sqlx::query(
             "WITH dead AS MATERIALIZED (
                 SELECT remediation_id FROM cmdiag.remediation_work
@@ -90,7 +96,7 @@ impl WorkTable {
                 traceparent: row.try_get("traceparent")?,
                 wakes: row.try_get("wakes")?,
                 adopted: row.try_get("adopted")?,
-                lease: Lease::new(self.until(asked), row.try_get("epoch")?, parent.child_token()),
+                lease: Lease::new(self.until(asked), self.time.clone(), row.try_get("epoch")?, parent.child_token()),
             })
         };
         rows.iter().map(held).collect()

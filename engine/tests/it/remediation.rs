@@ -45,8 +45,8 @@ fn demo_packs() -> Packs {
 }
 
 /// A kit on the demo pack, in a folder of its own.
-struct Bench {
-    kit: Kit,
+pub struct Bench {
+    pub kit: Kit,
     folder: tempfile::TempDir,
     _database: TestDatabase,
 }
@@ -64,21 +64,21 @@ impl Bench {
         Self { kit: Kit::start(parts).await, folder, _database: database }
     }
 
-    async fn demo() -> Self {
+    pub async fn demo() -> Self {
         Self::of(demo_packs()).await
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    async fn problem(&self) -> Problem {
+    pub async fn problem(&self) -> Problem {
         let row = json!({"exit_code": 1, "text": "", "long_text": ""});
         self.kit.problem("DEMO-VALUE", "desk", VALUE, Some(row)).await
     }
 
     /// How often each effect was made, by its key.
-    fn effects(&self) -> HashMap<String, usize> {
+    pub fn effects(&self) -> HashMap<String, usize> {
         let text = std::fs::read_to_string(self.file("effects.log")).unwrap_or_default();
         let mut effects = HashMap::new();
         text.lines().for_each(|line| *effects.entry(line.to_owned()).or_default() += 1);
@@ -86,7 +86,7 @@ impl Bench {
     }
 }
 
-fn step(name: &str) -> StepName {
+pub fn step(name: &str) -> StepName {
     name.parse().unwrap()
 }
 
@@ -199,10 +199,10 @@ async fn the_emergency_stop_ends_what_runs_takes_it_back_and_survives_a_restart(
 }
 
 /// The process dies before this phase of this step.
-struct Before {
-    phase: PhaseName,
-    step: StepName,
-    frozen: tokio::sync::Notify,
+pub struct Before {
+    pub phase: PhaseName,
+    pub step: StepName,
+    pub frozen: tokio::sync::Notify,
 }
 
 impl Hooks for Before {

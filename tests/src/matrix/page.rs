@@ -47,7 +47,8 @@ pub struct Row {
     pub clean: Cell,
     /// Found by its check, with a cause, and nothing else was raised.
     pub found: Cell,
-    /// The dry run said of each step what it would change, and the target was so when it began.
+    /// The dry run said of each step what it would change, the target was so when it began, and what it said is what
+    /// changed.
     pub dry_run: Cell,
     /// All steps were done and verified.
     pub fixed: Cell,
@@ -151,8 +152,8 @@ pub fn markdown(rows: &[Row]) -> String {
     text.push_str(
         "- **clean**: three runs of all checks before it raised nothing\n\
          - **found**: its check raised it, with a cause, and nothing unexpected was raised beside it\n\
-         - **dry run**: each step said what it would change, read from the target, and the target was still so when \
-         it began\n\
+         - **dry run**: each step said what it would change, read from the target; the target was still so when it \
+         began; and, read again at the end, what it had said is what has changed\n\
          - **fixed**: every step was done and verified\n\
          - **post-check**: the check that raised the finding says that it is gone\n\
          - **undone**: taken back; the hash of each state is that of before\n\

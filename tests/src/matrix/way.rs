@@ -1,5 +1,6 @@
 //! One fault on its whole way.
 
+use super::change;
 use super::client::{Client, Person};
 use super::history;
 use super::page::{Cell, Row};
@@ -245,10 +246,16 @@ async fn judge(around: &Surroundings, rested: &Value, row: &mut Row) {
     };
     let happened = |name: &str| events.iter().any(|event| history::name(event) == name);
     let or = |is: bool, what: String| if is { Cell::Yes } else { Cell::No(what) };
-    row.dry_run = or(
-        happened("ExecutionStarted") && !happened("ApprovalVoided"),
-        format!("the target was not as the dry run had said: {}", rested["reason"]),
-    );
+    row.dry_run = if !happened("ExecutionStarted") || happened("ApprovalVoided") {
+        Cell::No(format!("the target was not as the dry run had said: {}", rested["reason"]))
+    } else if rested["status"] == json!("SUCCEEDED") {
+        match change::is_as_said(around.log.as_ref(), id, &around.deployment).await {
+            Ok(()) => Cell::Yes,
+            Err(what) => Cell::No(format!("what changed is not what the dry run had said: {what}")),
+        }
+    } else {
+        Cell::No("what it said has not come about".to_owned())
+    };
     let steps = rested["steps"].as_array().cloned().unwrap_or_default();
     let undone = steps.iter().filter(|step| step["status"] != json!("SUCCEEDED"));
     let failed: Vec<String> = undone.map(|step| format!("{}: {}", step["name"], step["error"])).collect();

@@ -1,5 +1,5 @@
-//! Making room in a folder by taking its old files to another one: what `log.compress` and `temp.move-files` share. What
-//! becomes of one file is the action's own.
+//! Making room in a folder by taking its old files to another one: what `log.compress` and `temp.move-files` share.
+//! What becomes of one file is the action's own.
 
 use super::{Facts, OldFile, Relative, Root, Stop, Wanted, aside, blocking, days_back, old_files, sacred};
 use crate::action::{ActionError, ActionTarget, OutputKind, OutputSpec, Verified};
@@ -13,18 +13,12 @@ use std::path::Path;
 const DAYS_MAX: u32 = 3_650;
 
 /// The kinds of components that have such folders.
-pub(crate) const COMPONENTS: &[ComponentKind] = &[
-    ComponentKind::WorkgroupServer,
-    ComponentKind::EventProcessor,
-    ComponentKind::WebTier,
-    ComponentKind::Host,
-];
+pub(crate) const COMPONENTS: &[ComponentKind] =
+    &[ComponentKind::WorkgroupServer, ComponentKind::EventProcessor, ComponentKind::WebTier, ComponentKind::Host];
 
 /// What later steps are told: how many files, and the folder that holds them now.
-pub(crate) const OUTPUTS: &[OutputSpec] = &[
-    OutputSpec { name: "files", kind: OutputKind::Integer },
-    OutputSpec { name: "archive", kind: OutputKind::Text },
-];
+pub(crate) const OUTPUTS: &[OutputSpec] =
+    &[OutputSpec { name: "files", kind: OutputKind::Integer }, OutputSpec { name: "archive", kind: OutputKind::Text }];
 
 /// What is cleared, and how.
 pub(crate) struct Clearing {
@@ -97,7 +91,9 @@ impl Clearing {
         let Asked { older_than_days, max_files, other_volume } = asked;
         if !(1..=DAYS_MAX).contains(&older_than_days) || !(1..=self.files_max).contains(&max_files) {
             let most = self.files_max;
-            return Err(ActionError::configuration(format!("older_than_days is 1 to {DAYS_MAX}, max_files 1 to {most}")));
+            return Err(ActionError::configuration(format!(
+                "older_than_days is 1 to {DAYS_MAX}, max_files 1 to {most}"
+            )));
         }
         let (open, sacred) = (self.opener(target)?, sacred(target));
         let before = days_back(target.now, older_than_days)?;
@@ -131,10 +127,7 @@ impl Clearing {
             files.iter().try_for_each(|file| (self.take)(&place, file))?;
             aside::tidy(&place.from, &place.key)?;
             let archive = place.to.full(&place.own()?);
-            Ok(Outputs::from([
-                ("files".to_owned(), json!(files.len())),
-                ("archive".to_owned(), json!(archive)),
-            ]))
+            Ok(Outputs::from([("files".to_owned(), json!(files.len())), ("archive".to_owned(), json!(archive))]))
         })
         .await
     }

@@ -1,6 +1,6 @@
 //! Sets one setting of the server, of a list, and has the server read it.
 
-use super::{LOOK_EVERY, LOOKS, change, setting_value};
+use super::{LOOKS, change, pause_after, setting_value};
 use crate::action::sql::{Access, Session, literal};
 use crate::action::{Act, ActionError, ActionSpec, ActionTarget, Isolation, UndoSpec, Verified};
 use domain::deployment::ComponentKind;
@@ -220,11 +220,11 @@ async fn wait(
 ) -> Result<Setting, ActionError> {
     let mut session = Session::open(target, Access::Read).await?;
     let mut now = ask(&mut session, name).await?;
-    for _ in 0..LOOKS {
+    for look in 0..LOOKS {
         if is_there(&now) {
             break;
         }
-        session.pause(LOOK_EVERY).await?;
+        session.pause(pause_after(look)).await?;
         now = ask(&mut session, name).await?;
     }
     session.close().await;

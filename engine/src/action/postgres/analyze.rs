@@ -1,7 +1,7 @@
 //! Gathers the planner's statistics of a table anew.
 
 use super::table::{self, TableName};
-use super::{LOOK_EVERY, LOOKS, change, run};
+use super::{LOOKS, change, pause_after, run};
 use crate::action::sql::{Access, Session};
 use crate::action::{Act, ActionError, ActionSpec, ActionTarget, Isolation, UndoSpec, Verified};
 use domain::deployment::ComponentKind;
@@ -61,13 +61,13 @@ impl Act for Analyze {
 
     async fn verify(parameters: &TableName, target: &ActionTarget, before: &State) -> Result<Verified, ActionError> {
         let mut session = Session::open(target, Access::Read).await?;
-        for _ in 0..LOOKS {
+        for look in 0..LOOKS {
             let table = table::to_maintain(&mut session, parameters).await?;
             if table.analysed_at.is_some() && table.analysed_at != before.analysed_at {
                 session.close().await;
                 return Ok(Verified::Done);
             }
-            session.pause(LOOK_EVERY).await?;
+            session.pause(pause_after(look)).await?;
         }
         Ok(Verified::NotDone(format!("the server still says that {} was not analysed", parameters.shown())))
     }

@@ -1,8 +1,8 @@
 //! Cancels the statement that a session is running; the session stays.
 
-use super::backend::{self, Backend, BackendName};
-use super::{LOOK_EVERY, LOOKS, change};
-use crate::action::sql::{Access, Session};
+use super::backend::{Backend, BackendName};
+use super::change;
+use super::ending::{self, Ending};
 use crate::action::{Act, ActionError, ActionSpec, ActionTarget, Isolation, Verified, no_undo};
 use domain::deployment::ComponentKind;
 use domain::remediation::{BlastRadius, Change, Outputs};
@@ -11,6 +11,18 @@ use std::time::Duration;
 
 /// See the module.
 pub struct CancelQuery;
+
+/// The same session, still at the same statement.
+const ENDING: Ending = Ending {
+    is_meant: Backend::is_active,
+    otherwise: ", and runs no statement: a cancel would do nothing",
+    began: |backend| backend.query_start,
+    signal: "SELECT pg_cancel_backend(a.pid) FROM pg_catalog.pg_stat_activity a
+             WHERE a.pid = $1 AND a.backend_start = $2 AND a.state = 'active'
+               AND a.query_start IS NOT DISTINCT FROM $3",
+    goes_on: |now, before| now.is_active() && now.query_start == before.query_start,
+    still: "still runs the same statement",
+};
 
 impl Act for CancelQuery {
     type Parameters = BackendName;
@@ -29,17 +41,7 @@ impl Act for CancelQuery {
     };
 
     async fn capture(parameters: &BackendName, target: &ActionTarget) -> Result<Backend, ActionError> {
-        let mut session = Session::open(target, Access::Read).await?;
-        let found = backend::find(&mut session, parameters).await?;
-        session.close().await;
-        let gone = || ActionError::precondition(format!("session {} is gone: nothing is to be done", parameters.pid));
-        let found = found.ok_or_else(gone)?;
-        if !found.is_active() {
-            let state = found.state.as_deref().unwrap_or("?");
-            let text = format!("{} runs no statement (it is {state}): a cancel would do nothing", found.shown());
-            return Err(ActionError::precondition(text));
-        }
-        Ok(found)
+        ENDING.capture(parameters, target).await
     }
 
     fn preview(_: &BackendName, before: &Backend) -> Vec<Change> {
@@ -49,21 +51,11 @@ impl Act for CancelQuery {
     }
 
     fn blast(_: &BackendName, _: &Backend) -> BlastRadius {
-        BlastRadius { users: 1, ..BlastRadius::default() }
+        ending::blast()
     }
 
     async fn apply(parameters: &BackendName, target: &ActionTarget, before: &Backend) -> Result<Outputs, ActionError> {
-        let mut session = Session::open(target, Access::Write).await?;
-        // The same session, still at the same statement: judged where the signal is sent.
-        let signal = "SELECT pg_cancel_backend(a.pid) FROM pg_catalog.pg_stat_activity a
-                      WHERE a.pid = $1 AND a.backend_start = $2 AND a.state = 'active'
-                        AND a.query_start IS NOT DISTINCT FROM $3";
-        let [pid, start] = parameters.values();
-        if let Some(began) = before.query_start {
-            session.execute(signal, &[pid, start, began.into()]).await?;
-        }
-        session.close().await;
-        Ok(Outputs::new())
+        ENDING.apply(parameters, target, before).await
     }
 
     async fn verify(
@@ -71,16 +63,7 @@ impl Act for CancelQuery {
         target: &ActionTarget,
         before: &Backend,
     ) -> Result<Verified, ActionError> {
-        let mut session = Session::open(target, Access::Read).await?;
-        for _ in 0..LOOKS {
-            let now = backend::find(&mut session, parameters).await?;
-            if now.is_none_or(|now| !now.is_active() || now.query_start != before.query_start) {
-                session.close().await;
-                return Ok(Verified::Done);
-            }
-            session.pause(LOOK_EVERY).await?;
-        }
-        Ok(Verified::NotDone(format!("{} still runs the same statement", before.shown())))
+        ENDING.verify(parameters, target, before).await
     }
 
     async fn undo(_: &BackendName, _: &ActionTarget, _: &Backend) -> Result<(), ActionError> {

@@ -15,6 +15,7 @@ pub mod terminate_idle_in_transaction;
 pub mod vacuum;
 
 mod backend;
+mod ending;
 mod index;
 mod sequence;
 mod setting_value;
@@ -26,9 +27,14 @@ use domain::remediation::Change;
 use serde_json::Value;
 use std::time::Duration;
 
-/// How often, and how many times, the server is asked whether something shows: its statistics and settings come late.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How many times the server is asked whether something shows: its statistics and settings come late.
 const LOOKS: u32 = 50;
+
+/// How long is waited after so many looks: at first hardly, as most shows at once; later no shorter than this.
+fn pause_after(looks: u32) -> Duration {
+    const LONGEST: Duration = Duration::from_millis(100);
+    LONGEST.min(Duration::from_millis(5) * 2_u32.saturating_pow(looks))
+}
 
 /// One statement on a connection of its own.
 async fn run(target: &ActionTarget, access: Access, statement: &str) -> Result<(), ActionError> {

@@ -1,8 +1,8 @@
 //! Ends a session that holds a transaction open and does nothing.
 
-use super::backend::{self, Backend, BackendName};
-use super::{LOOK_EVERY, LOOKS, change};
-use crate::action::sql::{Access, Session};
+use super::backend::{Backend, BackendName};
+use super::change;
+use super::ending::{self, Ending};
 use crate::action::{Act, ActionError, ActionSpec, ActionTarget, Isolation, Verified, no_undo};
 use domain::deployment::ComponentKind;
 use domain::remediation::{BlastRadius, Change, Outputs};
@@ -11,6 +11,18 @@ use std::time::Duration;
 
 /// See the module.
 pub struct TerminateIdleInTransaction;
+
+/// The same session, idle in the same transaction.
+const ENDING: Ending = Ending {
+    is_meant: Backend::is_idle_in_transaction,
+    otherwise: ", and not idle in its transaction: it is left alone",
+    began: |backend| backend.xact_start,
+    signal: "SELECT pg_terminate_backend(a.pid) FROM pg_catalog.pg_stat_activity a
+             WHERE a.pid = $1 AND a.backend_start = $2 AND a.state LIKE 'idle in transaction%'
+               AND a.xact_start = $3",
+    goes_on: |now, before| now.xact_start == before.xact_start,
+    still: "is still in the same transaction",
+};
 
 impl Act for TerminateIdleInTransaction {
     type Parameters = BackendName;
@@ -29,17 +41,7 @@ impl Act for TerminateIdleInTransaction {
     };
 
     async fn capture(parameters: &BackendName, target: &ActionTarget) -> Result<Backend, ActionError> {
-        let mut session = Session::open(target, Access::Read).await?;
-        let found = backend::find(&mut session, parameters).await?;
-        session.close().await;
-        let gone = || ActionError::precondition(format!("session {} is gone: nothing is to be done", parameters.pid));
-        let found = found.ok_or_else(gone)?;
-        if !found.is_idle_in_transaction() {
-            let state = found.state.as_deref().unwrap_or("?");
-            let text = format!("{} is {state}, and not idle in its transaction: it is left alone", found.shown());
-            return Err(ActionError::precondition(text));
-        }
-        Ok(found)
+        ENDING.capture(parameters, target).await
     }
 
     fn preview(_: &BackendName, before: &Backend) -> Vec<Change> {
@@ -50,21 +52,11 @@ impl Act for TerminateIdleInTransaction {
     }
 
     fn blast(_: &BackendName, _: &Backend) -> BlastRadius {
-        BlastRadius { users: 1, ..BlastRadius::default() }
+        ending::blast()
     }
 
     async fn apply(parameters: &BackendName, target: &ActionTarget, before: &Backend) -> Result<Outputs, ActionError> {
-        let mut session = Session::open(target, Access::Write).await?;
-        // The same session, idle in the same transaction: judged where the signal is sent.
-        let signal = "SELECT pg_terminate_backend(a.pid) FROM pg_catalog.pg_stat_activity a
-                      WHERE a.pid = $1 AND a.backend_start = $2 AND a.state LIKE 'idle in transaction%'
-                        AND a.xact_start = $3";
-        let [pid, start] = parameters.values();
-        if let Some(began) = before.xact_start {
-            session.execute(signal, &[pid, start, began.into()]).await?;
-        }
-        session.close().await;
-        Ok(Outputs::new())
+        ENDING.apply(parameters, target, before).await
     }
 
     async fn verify(
@@ -72,17 +64,7 @@ impl Act for TerminateIdleInTransaction {
         target: &ActionTarget,
         before: &Backend,
     ) -> Result<Verified, ActionError> {
-        let mut session = Session::open(target, Access::Read).await?;
-        for _ in 0..LOOKS {
-            // Gone; or it has gone on by itself, and is no longer in that transaction.
-            let now = backend::find(&mut session, parameters).await?;
-            if now.is_none_or(|now| now.xact_start != before.xact_start) {
-                session.close().await;
-                return Ok(Verified::Done);
-            }
-            session.pause(LOOK_EVERY).await?;
-        }
-        Ok(Verified::NotDone(format!("{} is still in the same transaction", before.shown())))
+        ENDING.verify(parameters, target, before).await
     }
 
     async fn undo(_: &BackendName, _: &ActionTarget, _: &Backend) -> Result<(), ActionError> {

@@ -1,7 +1,7 @@
 //! Removes the dead rows of a table, beside normal traffic.
 
 use super::table::{self, TableName};
-use super::{LOOK_EVERY, LOOKS, bytes_at_most, change, run};
+use super::{LOOKS, bytes_at_most, change, pause_after, run};
 use crate::action::sql::{Access, Session};
 use crate::action::{Act, ActionError, ActionSpec, ActionTarget, Isolation, UndoSpec, Verified};
 use domain::deployment::ComponentKind;
@@ -66,13 +66,13 @@ impl Act for Vacuum {
 
     async fn verify(parameters: &TableName, target: &ActionTarget, before: &State) -> Result<Verified, ActionError> {
         let mut session = Session::open(target, Access::Read).await?;
-        for _ in 0..LOOKS {
+        for look in 0..LOOKS {
             let table = table::to_maintain(&mut session, parameters).await?;
             if table.vacuumed_at.is_some() && table.vacuumed_at != before.vacuumed_at {
                 session.close().await;
                 return Ok(Verified::Done);
             }
-            session.pause(LOOK_EVERY).await?;
+            session.pause(pause_after(look)).await?;
         }
         Ok(Verified::NotDone(format!("the server still says that {} was not vacuumed", parameters.shown())))
     }

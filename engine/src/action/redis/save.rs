@@ -87,7 +87,9 @@ impl Act for Save {
         let status = info.get("rdb_last_bgsave_status").map_or("unknown", String::as_str);
         if status == "ok" && number(&info, "rdb_bgsave_in_progress")? == 0 {
             return Ok(match before.last_save.as_str() {
-                "ok" => Verified::NoTrace("an earlier snapshot was as good; one more holds what there is now".to_owned()),
+                "ok" => {
+                    Verified::NoTrace("an earlier snapshot was as good; one more holds what there is now".to_owned())
+                }
                 _ => Verified::Done,
             });
         }

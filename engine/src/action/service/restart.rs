@@ -1,7 +1,7 @@
 //! `service.restart`: drains a service and starts it anew, once.
 
 use super::{Service, ServiceState, Status};
-use crate::action::http::pause;
+use crate::action::http::Looks;
 use crate::action::{Act, ActionError, ActionSpec, ActionTarget, Isolation, UndoSpec, Verified};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::deployment::ComponentKind;
@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How often to look whether it is up again.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How often to look whether it is up again, at last.
+const LOOKS: Looks = Looks::until(Duration::from_millis(200));
 /// A service that was started less than this long ago is not restarted, where the component says nothing else.
 const GUARD_S: i64 = 300;
 /// How long a drain may take: a service that hangs may never be done.
@@ -110,6 +110,7 @@ impl Act for Restart {
 
     async fn apply(parameters: &Parameters, target: &ActionTarget, before: &State) -> Result<Outputs, ActionError> {
         let until = Instant::now() + target.deadline;
+        let mut looks = LOOKS;
         let service = Service::of(target, parameters.service.as_deref())?;
         if !is_fresh(&service.status().await?, before) {
             if parameters.drain {
@@ -121,7 +122,7 @@ impl Act for Restart {
             if Instant::now() > until {
                 return Err(ActionError::timed_out(target.deadline));
             }
-            pause(target, LOOK_EVERY).await?;
+            looks.pause(target).await?;
         }
         Ok(Outputs::new())
     }

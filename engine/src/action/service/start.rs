@@ -1,7 +1,7 @@
 //! `service.start`: starts a service that is down.
 
 use super::{Service, ServiceState};
-use crate::action::http::pause;
+use crate::action::http::Looks;
 use crate::action::{Act, ActionError, ActionSpec, ActionTarget, Isolation, UndoSpec, Verified};
 use domain::remediation::{BlastRadius, Change, Outputs};
 use schemars::JsonSchema;
@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How often to look whether it is up.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How often to look whether it is up, at last.
+const LOOKS: Looks = Looks::until(Duration::from_millis(200));
 
 /// Starts a service.
 #[derive(Debug)]
@@ -73,6 +73,7 @@ impl Act for Start {
 
     async fn apply(parameters: &Parameters, target: &ActionTarget, _: &State) -> Result<Outputs, ActionError> {
         let until = Instant::now() + target.deadline;
+        let mut looks = LOOKS;
         let service = Service::of(target, parameters.service.as_deref())?;
         if service.status().await?.state == ServiceState::Stopped {
             service.tell("start").await?;
@@ -81,7 +82,7 @@ impl Act for Start {
             if Instant::now() > until {
                 return Err(ActionError::timed_out(target.deadline));
             }
-            pause(target, LOOK_EVERY).await?;
+            looks.pause(target).await?;
         }
         Ok(Outputs::new())
     }

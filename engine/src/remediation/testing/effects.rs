@@ -150,7 +150,8 @@ impl Hooks for Relay {
     }
 }
 
-/// Planning, running dry, asking the policy, looking once more. What is recorded of a step, or after all of them, is not.
+/// Planning, running dry, asking the policy, looking once more. What is recorded of a step, or after all of them, is
+/// not.
 fn is_before_steps(point: Point<'_>) -> bool {
     match point {
         Point::Sending(purpose) => !plain(purpose).contains('/') && !purpose.ends_with("post-check"),

@@ -202,17 +202,8 @@ impl Kit {
         let fingerprint = Fingerprint { deployment: self.deployment, check: check.clone(), resource: resource.clone() };
         let (component_of, run) = (component.clone(), RunId(Uuid::now_v7()));
         let measured_at = self.parts.clock.now();
-        let sighting = Sighting {
-            component: component_of,
-            run,
-            outcome,
-            symptom,
-            cause,
-            impact,
-            advice,
-            evidence,
-            measured_at,
-        };
+        let sighting =
+            Sighting { component: component_of, run, outcome, symptom, cause, impact, advice, evidence, measured_at };
         let observe = FindingCommand::Observe { fingerprint, sighting, hysteresis: Hysteresis::default() };
         self.send::<Finding>(finding.0, observe, "system:keeper").await;
         Problem { finding, deployment: self.deployment, check, component, resource, severity: outcome }

@@ -26,6 +26,12 @@ impl Notes {
         Arc::new(Watched { notes: Arc::clone(self), process: processes.len() - 1, faults })
     }
 
+    /// Whether any process has begun to change this step.
+    pub fn was_changed(&self, step: &StepName) -> bool {
+        let processes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        processes.iter().filter_map(|process| process.get(step)).flatten().any(|did| *did == Did::Change)
+    }
+
     /// What is wrong with how steps were repeated: what had been changed is changed again (where `may_repeat` does not
     /// allow it), or changed again without having been looked at.
     pub fn wrong_repeats(&self, may_repeat: impl Fn(&StepName) -> bool) -> Vec<String> {

@@ -23,12 +23,8 @@ type Given<'a> = Box<dyn Fn() -> BoxFuture<'a, Problem> + Send + Sync + 'a>;
 type Slate = BTreeMap<StepName, Value>;
 
 /// Where it fails: in which phase, and whether the phase was done all the same.
-const FAILURES: [(PhaseName, bool); 4] = [
-    (PhaseName::Capture, false),
-    (PhaseName::Apply, false),
-    (PhaseName::Apply, true),
-    (PhaseName::Verify, false),
-];
+const FAILURES: [(PhaseName, bool); 4] =
+    [(PhaseName::Capture, false), (PhaseName::Apply, false), (PhaseName::Apply, true), (PhaseName::Verify, false)];
 
 /// A process that comes to its very end needs no longer than this.
 const FOR_GOOD: Duration = Duration::from_secs(5);
@@ -67,7 +63,13 @@ impl<'a> Saga<'a> {
 
     /// Of this runbook on a problem that the target is given, at first and where an undo does not give it back.
     pub fn given(kit: &'a Kit, runbook: &str, given: impl Fn() -> BoxFuture<'a, Problem> + Send + Sync + 'a) -> Self {
-        Self { kit, runbook: runbook.to_owned(), given: Box::new(given), problem: Mutex::new(None), names_what_it_makes: false }
+        Self {
+            kit,
+            runbook: runbook.to_owned(),
+            given: Box::new(given),
+            problem: Mutex::new(None),
+            names_what_it_makes: false,
+        }
     }
 
     /// What it makes is named after the remediation: each run ends with another name.
@@ -96,8 +98,8 @@ impl<'a> Saga<'a> {
         remediator.stop().await;
     }
 
-    /// It fails at each step in turn, before and after the step has changed something, and leaves a clean slate; or says
-    /// what it could not take back, and why.
+    /// It fails at each step in turn, before and after the step has changed something, and leaves a clean slate; or
+    /// says what it could not take back, and why.
     async fn fails_at_each_step(&self, plan: &Plan) {
         for step in &plan.steps {
             for (phase, done) in FAILURES {
@@ -110,24 +112,24 @@ impl<'a> Saga<'a> {
                 let state = self.kit.rested(id).await;
                 self.settled(id, &at).await;
                 remediator.stop().await;
-                self.failed(&state, plan, &before, &at).await;
+                let touched = plan.steps.len() > 1 || done || phase == PhaseName::Verify;
+                self.failed(&state, plan, &before, &at, touched).await;
             }
         }
     }
 
     /// A failure is what the plan promises: everything as it was, or stuck with each step named that is not.
-    async fn failed(&self, state: &RemediationState, plan: &Plan, before: &Slate, at: &str) {
+    async fn failed(&self, state: &RemediationState, plan: &Plan, before: &Slate, at: &str, was_changed: bool) {
+        if was_changed && !restores(plan) {
+            self.forget().await;
+        }
         let touched = |step: &&PlannedStep| state.steps.get(&step.name).is_some_and(|known| known.image.is_some());
         let reasons: Vec<&str> = plan.steps.iter().filter(touched).filter_map(impossible).collect();
         if reasons.is_empty() {
             self.must(state.phase == RemediationPhase::Failed, at, "it has not failed", state);
             self.same("the slate is not clean", &self.slate(plan).await, before, at);
-            if !restores(plan) {
-                self.forget().await;
-            }
             return;
         }
-        self.forget().await;
         self.must(state.phase == RemediationPhase::Stuck, at, "it is not stuck", state);
         let said = state.reason.as_deref().unwrap_or_default();
         let silent = reasons.iter().find(|reason| !said.contains(**reason));
@@ -240,11 +242,14 @@ impl<'a> Saga<'a> {
         id
     }
 
-    /// What was done is not done again; except where what it gave is lost and needed, and where nothing can tell.
+    /// Everything was done, and what was done is not done again; except where what it gave is lost and needed, and
+    /// where nothing can tell.
     async fn nothing_twice(&self, plan: &Plan, notes: &Notes, id: RemediationId, at: &str) {
         let state = self.kit.state(id).await;
         let mut may_repeat = BTreeSet::new();
         for (step, known) in state.planned_steps() {
+            let believed = format!("{} is said to be done, and nobody has done it", step.name);
+            self.must(notes.was_changed(&step.name), at, &believed, &state);
             if tells_others(plan, &step.name) || target::leaves_no_trace(self.kit, step, known).await {
                 may_repeat.insert(step.name.clone());
             }

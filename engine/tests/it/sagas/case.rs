@@ -24,7 +24,10 @@ pub struct Case {
 pub enum Kind {
     Runbook,
     /// Alone, in a runbook that is made for it.
-    Action { component: &'static str, arguments: Told },
+    Action {
+        component: &'static str,
+        arguments: Told,
+    },
 }
 
 /// What an action is told.
@@ -62,7 +65,15 @@ pub enum Given {
 impl Case {
     /// A runbook, on a fault of the lab.
     pub const fn of(name: &'static str, fault: &'static str, check: &'static str, about: &'static str) -> Self {
-        Self { name, kind: Kind::Runbook, check, about, given: Given::Fault(fault), judged_by_double: false, names_what_it_makes: false }
+        Self {
+            name,
+            kind: Kind::Runbook,
+            check,
+            about,
+            given: Given::Fault(fault),
+            judged_by_double: false,
+            names_what_it_makes: false,
+        }
     }
 
     /// A runbook, on what is set up by hand.
@@ -72,7 +83,15 @@ impl Case {
         about: &'static str,
         set: fn(&Bench) -> BoxFuture<'_, ()>,
     ) -> Self {
-        Self { name, kind: Kind::Runbook, check, about, given: Given::ByHand(set), judged_by_double: false, names_what_it_makes: false }
+        Self {
+            name,
+            kind: Kind::Runbook,
+            check,
+            about,
+            given: Given::ByHand(set),
+            judged_by_double: false,
+            names_what_it_makes: false,
+        }
     }
 
     /// A runbook, on a problem of a component that its check can not see here.
@@ -97,12 +116,7 @@ impl Case {
     }
 
     /// An action alone.
-    pub const fn action(
-        name: &'static str,
-        component: &'static str,
-        arguments: &'static str,
-        given: Given,
-    ) -> Self {
+    pub const fn action(name: &'static str, component: &'static str, arguments: &'static str, given: Given) -> Self {
         let kind = Kind::Action { component, arguments: Told::Text(arguments) };
         Self { name, kind, check: "", about: "", given, judged_by_double: false, names_what_it_makes: false }
     }

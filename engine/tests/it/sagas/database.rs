@@ -30,9 +30,11 @@ pub const INDEXES: [Case; 4] = [
     Case::by_hand("index-foreign-key", "PG-UNINDEXED-FOREIGN-KEY", "key_by_hand", foreign_key),
 ];
 
-pub const SETTINGS: [Case; 3] = [
+/// On a server whose command line does not say how durable it is.
+pub const DURABILITY: [Case; 1] = [Case::by_hand("switch-durability-on", "PG-FSYNC-OFF", "durability", durability_off)];
+
+pub const SETTINGS: [Case; 2] = [
     Case::by_hand("switch-autovacuum-on", "PG-AUTOVACUUM-OFF", "autovacuum", autovacuum_off),
-    Case::by_hand("switch-durability-on", "PG-FSYNC-OFF", "durability", durability_off),
     Case::action("postgres.alter-system", "dataset", r#"{"setting": "work_mem", "value": "6MB"}"#, Given::Nothing),
 ];
 
@@ -72,11 +74,8 @@ async fn waits(bench: &Bench, pid: i32) {
     let begin = Instant::now();
     let pool = bench.lab.handle().dataset().await.unwrap();
     loop {
-        let waits: bool = sqlx::query_scalar("SELECT cardinality(pg_blocking_pids($1)) > 0")
-            .bind(pid)
-            .fetch_one(pool)
-            .await
-            .unwrap();
+        let waits: bool =
+            sqlx::query_scalar("SELECT cardinality(pg_blocking_pids($1)) > 0").bind(pid).fetch_one(pool).await.unwrap();
         if waits {
             return;
         }

@@ -69,7 +69,8 @@ fn evictions(bench: &Bench) -> BoxFuture<'_, ()> {
 fn failed_save(bench: &Bench) -> BoxFuture<'_, ()> {
     async move {
         let mut connection = cache(bench).await;
-        let mut setting = async |name: &str| tell::<Vec<String>>(&mut connection, &["CONFIG", "GET", name]).await.remove(1);
+        let mut setting =
+            async |name: &str| tell::<Vec<String>>(&mut connection, &["CONFIG", "GET", name]).await.remove(1);
         let snapshot = PathBuf::from(setting("dir").await).join(setting("dbfilename").await);
         let _ = std::fs::remove_file(&snapshot);
         std::fs::create_dir(&snapshot).unwrap();

@@ -14,8 +14,9 @@ pub const SERVICES: [Case; 4] = [
 
 pub const WEB: [Case; 3] = [
     Case::of("restart-web-tier", "web-slow", "WEB-LATENCY", "web"),
-    Case::by_hand("start-web-tier", "WEB-REACHABLE", "web", web_down),
     Case::of("switch-certificate", "certificate-wrong-name", "WEB-CERT-NAME", "web"),
+    // The last: it is down again afterwards.
+    Case::by_hand("start-web-tier", "WEB-REACHABLE", "web", web_down),
 ];
 
 pub const EVENTS: [Case; 9] = [
