@@ -10,8 +10,6 @@ use crate::cache::{Cache, Cached, Topic};
 use crate::error::QueryError;
 use crate::page::{Count, Keyset, Page, PageRequest, bounded};
 use crate::past::AsOf;
-use moments::{COUNTED, counted};
-pub(crate) use moments::first_few;
 use crate::views::Timed;
 use crate::views::{check_results, daily_figures, deployments, finding_history, findings, runs};
 use crate::views::{
@@ -22,11 +20,13 @@ use crate::views::{
     findings::{FindingFilter, FindingView},
     runs::{RunFilter, RunView},
 };
-use crate::why::EvidenceReader;
 use crate::wait::{self, Behind, LeastPosition, Watches};
+use crate::why::EvidenceReader;
 use chrono::{DateTime, Utc};
 use domain::{DeploymentId, FindingId, Outcome, Position, RunId, StreamVersion};
 use event_store::{EventLog, RecordedEvent, StreamId};
+pub(crate) use moments::first_few;
+use moments::{COUNTED, counted};
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::{FromRow, PgPool, Postgres, QueryBuilder, Row};

@@ -97,6 +97,7 @@ async fn every_root_field_of_a_moment_answers_and_what_is_none_is_refused() {
     ] {
         assert_eq!(api.code(&query, json!({})).await, code, "{query}");
     }
-    let early = api.data("{ runs(asOf: { time: \"1999-01-01T00:00:00Z\" }) { asOf { position } nodes { id } } }", json!({}));
+    let early =
+        api.data("{ runs(asOf: { time: \"1999-01-01T00:00:00Z\" }) { asOf { position } nodes { id } } }", json!({}));
     assert_eq!(early.await["runs"], json!({ "asOf": { "position": 0 }, "nodes": [] }));
 }

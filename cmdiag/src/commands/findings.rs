@@ -112,7 +112,11 @@ async fn show(platform: &Platform, format: Format, text: &str) -> Result<()> {
         return output::json(&json!({ "finding": finding, "history": page.items }));
     }
     output::line(&describe(&finding))?;
-    output::line(&format!("  status    {}, seen bad {} time(s)", status(&finding, now(platform)), finding.occurrences))?;
+    output::line(&format!(
+        "  status    {}, seen bad {} time(s)",
+        status(&finding, now(platform)),
+        finding.occurrences
+    ))?;
     output::line("")?;
     output::list(format, &["when", "what", "who", "detail"], &page.items, |entry: &FindingHistoryEntry| {
         let detail: String = entry.detail.to_string().chars().take(120).collect();
