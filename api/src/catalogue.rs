@@ -1,5 +1,8 @@
 //! The checks that this installation knows, as the API shows them. The engine implements this; the API only shows it.
 
+use crate::what_if::WhatIfAnswers;
+use std::sync::Arc;
+
 /// One check, as its pack declares it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CheckInfo {
@@ -42,6 +45,11 @@ pub struct ThresholdInfo {
 
 /// All checks that this installation knows.
 pub trait CheckCatalogue: Send + Sync + 'static {
+    /// Who can tell what changed checks would have found, where somebody can.
+    fn what_if(&self) -> Option<Arc<dyn WhatIfAnswers>> {
+        None
+    }
+
     /// All of them, by code.
     fn checks(&self) -> Vec<CheckInfo>;
 

@@ -138,6 +138,7 @@ pub fn result(key: CheckKey) -> CheckResult {
         observations: Vec::new(),
         omitted: 0,
         metrics: BTreeMap::from([("used_percent".to_owned(), 12.0)]),
+        evidence: None,
         measured_at: Utc::now(),
         duration_ms: 0,
     }

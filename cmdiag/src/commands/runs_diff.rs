@@ -30,8 +30,7 @@ pub async fn run(platform: &Platform, format: Format, arguments: &RunsDiffArgs) 
     let base = named(platform, arguments, &arguments.base).await?;
     let head = named(platform, arguments, &arguments.head).await?;
     let compared = platform.queries.compare_runs(&platform.tenant, base, head).await?;
-    let compared =
-        compared.ok_or_else(|| anyhow!("there are no two runs {base} and {head} of one deployment"))?;
+    let compared = compared.ok_or_else(|| anyhow!("there are no two runs {base} and {head} of one deployment"))?;
     if format == Format::Json {
         output::json(&compared)?;
     } else {

@@ -135,7 +135,9 @@ impl WhatIfAnswers for WhatIfs {
                 steps.send_replace(WhatIfSteps { runs: now.runs, results: now.results, at: Some(now.at) });
             };
             match self.0.ask(&asked, &mut told).await {
-                Ok(report) => serde_json::to_value(report).map_err(|error| WhatIfProblem::Unavailable(error.to_string())),
+                Ok(report) => {
+                    serde_json::to_value(report).map_err(|error| WhatIfProblem::Unavailable(error.to_string()))
+                }
                 Err(WhatIfError::Findings(why)) => Err(WhatIfProblem::Wrong(why)),
                 Err(other) => Err(WhatIfProblem::Unavailable(other.to_string())),
             }

@@ -8,6 +8,7 @@ mod notices;
 mod progress;
 mod remediations;
 mod scans;
+mod what_if;
 
 use async_graphql::MergedSubscription;
 
@@ -21,4 +22,5 @@ pub struct Subscription(
     remediations::RemediationSubscription,
     health::HealthSubscription,
     events::EventSubscription,
+    what_if::WhatIfSubscription,
 );

@@ -2,6 +2,7 @@
 
 mod check;
 mod check_result;
+mod comparison;
 mod deployment;
 mod enums;
 mod figures;
@@ -13,9 +14,12 @@ mod policy;
 mod remediation;
 mod run;
 mod totals;
+mod what_if;
+mod why;
 
 pub use check::Check;
 pub use check_result::{CheckResult, CheckResultList};
+pub use comparison::RunComparison;
 pub use deployment::Deployment;
 pub use enums::{ComponentKind, FindingStatus, HealthStatus, Outcome, Priority, RunStatus, SecretPlace, StreamType};
 pub use figures::DailyFigure;
@@ -27,6 +31,8 @@ pub use policy::{EmergencyStop, Policy};
 pub use remediation::{Remediation, RemediationStatus, StepStatus};
 pub use run::Run;
 pub use totals::{TotalOf, Totals};
+pub use what_if::{WhatIfProgress, WhatIfReport};
+pub use why::Why;
 
 use async_graphql::SimpleObject;
 use std::collections::BTreeMap;
