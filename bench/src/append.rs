@@ -1,6 +1,6 @@
 //! Appends a second and their p99, in three shapes, beside two peers.
 
-mod contestants;
+pub mod contestants;
 
 use crate::figure::{Figure, grouped};
 use crate::latencies::{Latencies, median};
@@ -22,12 +22,18 @@ pub const HOW: &str = "Writers append to streams of their own for a second and a
     contestant has its own database on the same server. Ratios are taken within a round; the \
     median of the rounds is shown.";
 
-struct Shape {
-    id: &'static str,
-    writers: usize,
-    events: i64,
-    bare: f64,
-    peer: f64,
+/// How many write, and how much at a time.
+pub struct Shape {
+    /// In the figures' ids.
+    pub id: &'static str,
+    /// Concurrent writers.
+    pub writers: usize,
+    /// Events of one append.
+    pub events: i64,
+    /// The bar beside the bare insert.
+    pub bare: f64,
+    /// The bar beside postgres-es.
+    pub peer: f64,
 }
 
 const SHAPES: [Shape; 3] = [
@@ -60,14 +66,20 @@ pub async fn run(world: &World) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-struct Round {
-    rate: f64,
-    p50: f64,
-    p95: f64,
-    p99: f64,
+/// What one round of one contestant came to.
+pub struct Round {
+    /// Events a second.
+    pub rate: f64,
+    /// Percentiles of one append, in milliseconds.
+    pub p50: f64,
+    /// The same.
+    pub p95: f64,
+    /// The same.
+    pub p99: f64,
 }
 
-async fn round(contestant: &Contestant, shape: &Shape, span: Duration) -> Result<Round> {
+/// One round of one contestant.
+pub async fn round(contestant: &Contestant, shape: &Shape, span: Duration) -> Result<Round> {
     let mut writers = Vec::new();
     for _ in 0..shape.writers {
         writers.push(contestant.writer().await?);

@@ -1,6 +1,6 @@
 //! The bench's own child processes: a second writer of the log, and the peers of the GraphQL benchmark.
 
-use crate::{missed, peers};
+use crate::{missed, peers, sealing};
 use anyhow::{Context, Result, bail};
 use std::process::Stdio;
 use std::time::Duration;
@@ -17,6 +17,7 @@ pub async fn run(task: &str) -> Result<()> {
             let url = std::env::var(URL).context("the child's database")?;
             missed::write_from_another_process(&url, writers.parse().context("how many writers")?).await
         }
+        Some(("verify-bundle", file)) => sealing::verify_in_child(file),
         None if task == "peers" => peers::serve().await,
         _ => bail!("no child process is called {task}"),
     }

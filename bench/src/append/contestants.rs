@@ -43,10 +43,15 @@ impl Contestant {
     pub async fn all(world: &World) -> Result<Vec<Arc<Self>>> {
         let ours = world::pool(&world.database("append_ours").await?, 4).await?;
         let log = PostgresEventLog::connect(ours, PostgresLogOptions::default()).await?;
-        let bare = world::pool(&world.database("append_bare").await?, CONNECTIONS).await?;
+        Self::beside(world, "append", log).await
+    }
+
+    /// This log of ours, and all others on databases whose names begin like this.
+    pub async fn beside(world: &World, prefix: &str, log: Arc<PostgresEventLog>) -> Result<Vec<Arc<Self>>> {
+        let bare = world::pool(&world.database(&format!("{prefix}_bare")).await?, CONNECTIONS).await?;
         bare.execute("CREATE SEQUENCE bare_position").await.context("make the bare sequence")?;
-        let peer = world::pool(&world.database("append_peer").await?, CONNECTIONS).await?;
-        let own_url = world.empty_database("append_own").await?;
+        let peer = world::pool(&world.database(&format!("{prefix}_peer")).await?, CONNECTIONS).await?;
+        let own_url = world.empty_database(&format!("{prefix}_own")).await?;
         let own = world::pool(&own_url, CONNECTIONS).await?;
         own.execute(OWN_TABLE).await.context("make postgres-es' own table")?;
         let repository = |pool| Arc::new(PostgresEventRepository::new(pool));
