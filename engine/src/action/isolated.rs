@@ -13,6 +13,10 @@ const ERROR_BYTES_MAX: u64 = 4 * 1024;
 /// What such a process is given of our environment, beside the variables that hold the component's own secrets.
 const ENVIRONMENT: [&str; 4] = ["PATH", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR"];
 
+/// The program's allocator takes a gigabyte at its start, which it does not use: under a bound on memory nothing would be
+/// left, and not even a thread could begin.
+const COMMIT_ON_USE: (&str, &str) = ("MIMALLOC_ARENA_EAGER_COMMIT", "0");
+
 /// The program that runs actions which want a process of their own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HostProgram {
@@ -42,6 +46,7 @@ pub(crate) async fn run(host: &HostProgram, request: &HostRequest) -> Result<Hos
     }
     let mut command = Command::new(program);
     command.args(arguments).env_clear().env("LC_ALL", "C").process_group(0).kill_on_drop(true);
+    command.env(COMMIT_ON_USE.0, COMMIT_ON_USE.1);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.envs(environment(&request.target));
     let mut child = command.spawn().map_err(|error| internal("it does not start", &error))?;
