@@ -49,7 +49,7 @@ const FILL: &str = "
         FROM generate_series(1, 20000) n;
     ANALYZE;";
 
-async fn filled() -> (TestDatabase, PgPool) {
+pub(crate) async fn filled() -> (TestDatabase, PgPool) {
     let database = TestDatabase::migrated().await;
     let pool = database.pool().await;
     let id = "CREATE FUNCTION id(n bigint) RETURNS uuid IMMUTABLE LANGUAGE sql AS \

@@ -44,17 +44,23 @@ impl Command {
 pub async fn look_at(platform: &mut Platform, moment: Moment, format: Format) -> Result<()> {
     let queries = platform.queries.as_of(moment, VIEWS_BOUND).await?;
     if let Some(as_of) = queries.looks_at() {
-        let said = said(as_of);
-        match format {
-            Format::Table => output::line(&said)?,
-            // Standard output is one document.
-            Format::Json => {
-                let _ = writeln!(std::io::stderr().lock(), "{said}");
-            }
-        }
+        say(as_of, format)?;
     }
     platform.queries = queries;
     Ok(())
+}
+
+/// Says which moment an answer is of.
+pub fn say(as_of: &AsOf, format: Format) -> Result<()> {
+    let said = said(as_of);
+    match format {
+        Format::Table => output::line(&said),
+        // Standard output is one document.
+        Format::Json => {
+            let _ = writeln!(std::io::stderr().lock(), "{said}");
+            Ok(())
+        }
+    }
 }
 
 fn said(as_of: &AsOf) -> String {

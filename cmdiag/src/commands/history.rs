@@ -1,6 +1,7 @@
 //! `cmdiag history`: the events themselves.
 
 use crate::cli::Format;
+use crate::commands::as_of;
 use crate::output;
 use crate::platform::Platform;
 use anyhow::{Result, bail};
@@ -18,14 +19,11 @@ pub async fn run(
     limit: u32,
 ) -> Result<()> {
     let until = match moment {
-        Some(Moment::Position(position)) => {
-            let end = platform.log.head().await?;
-            if position > end {
-                bail!("the log ends at position {end}: there is no position {position} yet");
-            }
-            position
+        Some(moment) => {
+            let as_of = platform.queries.locate(moment).await?;
+            as_of::say(&as_of, format)?;
+            as_of.position
         }
-        Some(Moment::Time(time)) => platform.log.position_at(time).await?,
         None => Position(i64::MAX),
     };
     let limit = limit as usize;

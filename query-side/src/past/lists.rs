@@ -202,15 +202,19 @@ impl Past<'_> {
     }
 
     /// What today has of the rows of a statement that were there then; in the order of the statement.
-    async fn look(&self, mut sql: Statement, walked: Walked) -> Result<(Today, Vec<PgRow>), QueryError> {
+    async fn look(&self, sql: Statement, walked: Walked) -> Result<(Today, Vec<PgRow>), QueryError> {
+        let found = self.over(self.looking(sql, walked)?, vec![(walked.table, walked.begun())]).await?;
+        Ok((Today::of(&found)?, found))
+    }
+
+    fn looking(&self, mut sql: Statement, walked: Walked) -> Result<Statement, QueryError> {
         let until = sql.bind(self.position())?;
         sql.sql = format!(
             "SELECT p.*, CASE WHEN p.last_position <= ${until} THEN (SELECT to_json(v)::text FROM cmdiag.{} v \
              WHERE v.id = p.id) END AS same FROM ({}) p",
             walked.table, sql.sql
         );
-        let found = self.over(sql, vec![(walked.table, walked.begun())]).await?;
-        Ok((Today::of(&found)?, found))
+        Ok(sql)
     }
 
     /// A page of a list whose order never changes. `open` lists all that could be on it, `list` what is.
@@ -251,4 +255,112 @@ impl Past<'_> {
 #[derive(serde::Deserialize)]
 struct WithId {
     id: Uuid,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::deployments::{FINDINGS_TODAY, LAST_ENDED};
+    use super::super::figures::FIRST_CHANGED;
+    use super::super::rows::today_by_ids;
+    use super::super::{AsOf, Past};
+    use super::*;
+    use crate::cache::Cache;
+    use crate::plans::filled;
+    use crate::queries::Queries;
+    use crate::views::{check_results, finding_history};
+    use chrono::{NaiveDate, Utc};
+    use domain::{DeploymentId, FindingId, Position, RunId};
+    use private_servers::testing::TestDatabase;
+    use sqlx::PgPool;
+
+    /// The first events of all that the views hold.
+    const EVENTS: &str = "INSERT INTO cmdiag.events (aggregate_type, aggregate_id, sequence, event_type, event_version, \
+            payload, metadata, position) \
+        SELECT kind, id(n)::text, 1, 'Happened', '1', '{}', '{}', 4 * n + place FROM generate_series(1, 20000) n, \
+            (VALUES ('Deployment', -3), ('DiagnosticRun', -2), ('Finding', -1), ('Remediation', 0)) AS k (kind, place); \
+        ANALYZE cmdiag.events;";
+
+    async fn world() -> (TestDatabase, PgPool, Queries) {
+        let (database, pool) = filled().await;
+        sqlx::raw_sql(EVENTS).execute(&pool).await.unwrap();
+        let now = Utc::now();
+        let as_of = AsOf { position: Position(10_000), recorded_at: Some(now), now };
+        let queries = Queries::new(pool.clone(), Cache::off()).at(as_of);
+        (database, pool, queries)
+    }
+
+    fn assert_indexed(what: &str, plan: &str) {
+        assert!(plan.contains("Index"), "{what}:\n{plan}");
+        assert!(!plan.contains("Seq Scan on view") && !plan.contains("Seq Scan on events"), "{what}:\n{plan}");
+    }
+
+    fn deployment() -> DeploymentId {
+        DeploymentId(Uuid::from_u128(7))
+    }
+
+    #[tokio::test]
+    async fn lists_of_the_past_are_walked_in_the_order_of_an_index() {
+        let (_database, pool, queries) = world().await;
+        let past = Past::new(&queries, *queries.looks_at().unwrap());
+        let page = PageRequest::first(50);
+        let runs = RunFilter::default();
+        let of_deployment = RunFilter { deployment: Some(deployment()), ..RunFilter::default() };
+        let remediations = RemediationFilter::default();
+        let cases = [
+            ("runs", runs::page(&runs, &page), Walked::of(RUNS)),
+            ("runs of a deployment", runs::page(&of_deployment, &page), Walked::of(RUNS)),
+            ("remediations", remediations::page(&remediations, &page), Walked::of(REMEDIATIONS)),
+            ("deployments", deployments::page(&DeploymentFilter::default(), &page), OF_DEPLOYMENTS),
+            ("a name", Ok(deployments::named("Deployment 12", Some("default"))), OF_DEPLOYMENTS),
+        ];
+        for (what, sql, walked) in cases {
+            let looking = past.looking(Statement::of(sql.unwrap()).unwrap(), walked).unwrap();
+            let stands = vec![(walked.table, walked.begun())];
+            let plan = looking.over(stands, &past.as_of).unwrap().plan(&pool).await.unwrap();
+            assert_indexed(what, &plan);
+            assert!(plan.contains("events_pkey"), "{what}:\n{plan}");
+        }
+        let mut findings = past.findings_today();
+        let filter = FindingFilter { deployment: Some(deployment()), ..FindingFilter::default() };
+        findings::conditions(&mut findings, &filter);
+        let begun = Stand::Begun { aggregate: FINDING, dated: None };
+        let findings = Statement::of(findings).unwrap().over(vec![(FINDINGS.table, begun)], &past.as_of).unwrap();
+        assert_indexed("findings", &findings.plan(&pool).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn what_is_asked_of_the_past_by_ids_and_owners_comes_from_an_index() {
+        let (_database, pool, queries) = world().await;
+        let past = Past::new(&queries, *queries.looks_at().unwrap());
+        let ids: Vec<Uuid> = (1..=50).map(Uuid::from_u128).collect();
+        for table in ["view_runs", "view_findings", "view_deployments", "view_remediations", "view_policies"] {
+            let mut sql = Statement::new(&today_by_ids(table));
+            sql.bind(ids.clone()).unwrap();
+            sql.bind(10_000_i64).unwrap();
+            assert_indexed(table, &sql.plan(&pool).await.unwrap());
+        }
+        for (what, sql, limit) in [("findings", FINDINGS_TODAY, Some(100_i64)), ("last runs", LAST_ENDED, None)] {
+            let mut sql = Statement::new(sql);
+            sql.bind(ids[..2].to_vec()).unwrap();
+            sql.bind(10_000_i64).unwrap();
+            if let Some(limit) = limit {
+                sql.bind(limit).unwrap();
+            }
+            assert_indexed(what, &sql.plan(&pool).await.unwrap());
+        }
+        let day = |day| NaiveDate::from_ymd_opt(2026, 2, day).unwrap();
+        let mut changed = Statement::new(FIRST_CHANGED);
+        changed.bind(day(1)).unwrap();
+        changed.bind(day(7)).unwrap();
+        changed.bind(10_000_i64).unwrap();
+        assert_indexed("figures", &changed.plan(&pool).await.unwrap());
+        let page = PageRequest::first(20);
+        let results = check_results::of_run(RunId(ids[3]), &[], &page).unwrap();
+        let life = finding_history::page(FindingId(ids[3]), &page).unwrap();
+        for (what, sql) in [("view_check_results", results), ("view_finding_history", life)] {
+            let stands = vec![(what, Stand::Added)];
+            let sql = Statement::of(sql).unwrap().over(stands, &past.as_of).unwrap();
+            assert_indexed(what, &sql.plan(&pool).await.unwrap());
+        }
+    }
 }

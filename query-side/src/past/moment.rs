@@ -55,13 +55,13 @@ impl Queries {
     /// The same queries, as of a moment; each answers as it would have answered then. Waits, bounded, until the views have
     /// come as far.
     pub async fn as_of(&self, moment: Moment, bound: Duration) -> Result<Self, Behind> {
-        let as_of = self.find(moment).await?;
+        let as_of = self.locate(moment).await?;
         self.wait_for(as_of.position, bound).await?;
         Ok(self.at(as_of))
     }
 
-    /// Which position a moment is.
-    async fn find(&self, moment: Moment) -> Result<AsOf, QueryError> {
+    /// Which position a moment is; refused where it is still to come.
+    pub async fn locate(&self, moment: Moment) -> Result<AsOf, QueryError> {
         let log = self.the_log()?;
         let (position, asked) = match moment {
             Moment::Position(position) => (position, None),

@@ -7,7 +7,7 @@ use super::{AsOf, Past};
 use crate::error::QueryError;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
-use sqlx::{Arguments, Execute, FromRow, PgPool, Postgres, QueryBuilder};
+use sqlx::{Arguments, Execute, FromRow, PgPool, Postgres, QueryBuilder, Row};
 
 /// What stands in the place of a table.
 pub(crate) enum Stand {
@@ -93,11 +93,12 @@ impl Statement {
                     }
                     None => String::new(),
                 };
+                // A scalar subquery, not EXISTS: that the planner would like to hash, from all of the log up to there.
                 Ok(format!(
                     "{table} AS NOT MATERIALIZED (SELECT * FROM cmdiag.{table} v WHERE {dated}\
-                     (v.last_position <= ${until} OR EXISTS (SELECT FROM cmdiag.events e \
-                     WHERE e.aggregate_type = '{aggregate}' AND e.aggregate_id = v.id::text AND e.sequence = 1 \
-                     AND e.position <= ${until})))"
+                     (v.last_position <= ${until} OR (SELECT e.position FROM cmdiag.events e \
+                     WHERE e.aggregate_type = '{aggregate}' AND e.aggregate_id = v.id::text AND e.sequence = 1) \
+                     <= ${until}))"
                 ))
             }
         }
@@ -106,6 +107,14 @@ impl Statement {
     /// Ready to be sent.
     pub(crate) fn query(&self) -> Query<'_, Postgres, PgArguments> {
         sqlx::query_with(&self.sql, self.arguments.clone())
+    }
+
+    /// How the database would answer.
+    pub(crate) async fn plan(mut self, pool: &PgPool) -> Result<String, QueryError> {
+        self.sql.insert_str(0, "EXPLAIN ");
+        let rows = self.rows(pool).await?;
+        let lines = rows.iter().map(|row| row.try_get::<String, _>(0)).collect::<Result<Vec<_>, _>>()?;
+        Ok(lines.join("\n"))
     }
 
     pub(crate) async fn rows(&self, pool: &PgPool) -> Result<Vec<PgRow>, QueryError> {
