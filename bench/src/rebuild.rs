@@ -43,8 +43,7 @@ const QUESTIONS: [&str; 3] = [
 pub async fn run(world: &World) -> Result<Vec<Figure>> {
     let runs = world.pick(100_000, 2_000);
     let findings = runs / 10;
-    let length =
-        Length { deployments: 20, runs, checks_per_run: 6, results_at_once: 3, findings_per_run: 4, findings };
+    let length = Length { deployments: 20, runs, checks_per_run: 6, results_at_once: 3, findings_per_run: 4, findings };
     let pool = world::pool(&world.database("rebuild").await?, 12).await?;
     let told = Story::tell(&pool, length).await?;
     let (events, ids) = (told.events(), told.deployments.iter().flat_map(|one| one.runs.clone()).collect::<Vec<_>>());
@@ -66,8 +65,13 @@ pub async fn run(world: &World) -> Result<Vec<Figure>> {
     Ok(vec![
         Figure::at_least("rebuild.rate", &what, (alone, RATE_BAR), "events/s")
             .beside(format!("while people read: {} events/s", grouped(beside))),
-        Figure::at_most("rebuild.readers-p95", "readers' p95 meanwhile, of their p95 before", (ratio, READERS_BAR), "x")
-            .beside(format!("before: {}; meanwhile: {}", quiet.in_words(), during.in_words())),
+        Figure::at_most(
+            "rebuild.readers-p95",
+            "readers' p95 meanwhile, of their p95 before",
+            (ratio, READERS_BAR),
+            "x",
+        )
+        .beside(format!("before: {}; meanwhile: {}", quiet.in_words(), during.in_words())),
         Figure::plain("rebuild.exchange", "all views exchanged, one after another", seconds, "s").beside(format!(
             "readers meanwhile: {}, at most {:.0} ms; none failed",
             exchanged.in_words(),
@@ -99,7 +103,11 @@ async fn exchange_all(pool: &PgPool, log: &Arc<dyn EventLog>) -> Result<f64> {
 }
 
 /// What the readers saw while something was done, and what that gave.
-async fn read_while(pool: &PgPool, ids: &Arc<[Uuid]>, work: impl Future<Output = Result<f64>>) -> Result<(Latencies, f64)> {
+async fn read_while(
+    pool: &PgPool,
+    ids: &Arc<[Uuid]>,
+    work: impl Future<Output = Result<f64>>,
+) -> Result<(Latencies, f64)> {
     let over = CancellationToken::new();
     let mut readers = JoinSet::new();
     for number in 0..READERS {

@@ -52,10 +52,7 @@ pub(crate) async fn load<D: Decider>(
     Ok(known)
 }
 
-async fn load_whole<D: Decider>(
-    log: &dyn EventLog,
-    stream: &StreamId,
-) -> Result<Option<Known<D>>, CommandError> {
+async fn load_whole<D: Decider>(log: &dyn EventLog, stream: &StreamId) -> Result<Option<Known<D>>, CommandError> {
     let page = log.read_stream(stream.clone(), StreamVersion(0), PAGE).await?;
     let Some(last) = page.last() else { return Ok(None) };
     let mut known = Known { state: Arc::default(), version: StreamVersion(0), last_event: last.event_id };

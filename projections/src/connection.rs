@@ -109,10 +109,11 @@ pub async fn checkpoint(db: &mut PgConnection, name: &str, version: i32) -> Resu
         .bind(version)
         .execute(&mut *db)
         .await?;
-    let row = sqlx::query("SELECT version, position, filling, failed_position FROM projection_checkpoints WHERE name = $1")
-        .bind(name)
-        .fetch_one(db)
-        .await?;
+    let row =
+        sqlx::query("SELECT version, position, filling, failed_position FROM projection_checkpoints WHERE name = $1")
+            .bind(name)
+            .fetch_one(db)
+            .await?;
     Ok(Checkpoint {
         version: row.try_get("version")?,
         position: Position(row.try_get("position")?),
@@ -123,12 +124,7 @@ pub async fn checkpoint(db: &mut PgConnection, name: &str, version: i32) -> Resu
 
 /// Moves the checkpoint, in the transaction that writes the rows; false where it is not where we left it: somebody else
 /// moved it, and the transaction must be rolled back.
-pub async fn advance(
-    db: &mut PgConnection,
-    mark: Mark<'_>,
-    from: Position,
-    to: Position,
-) -> Result<bool, sqlx::Error> {
+pub async fn advance(db: &mut PgConnection, mark: Mark<'_>, from: Position, to: Position) -> Result<bool, sqlx::Error> {
     let moved = sqlx::query(
         "UPDATE projection_checkpoints \
          SET position = $4, updated_at = clock_timestamp(), failed_position = NULL, failure = NULL \

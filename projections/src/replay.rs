@@ -127,7 +127,8 @@ pub async fn replay(
         writers.push(Writer::open(pool, log.as_ref(), projection, options, pending_bytes).await?);
     }
     let from = writers.iter().map(|writer| writer.from).min().unwrap_or(until);
-    let wants: Wants = writers.iter().map(|writer| (writer.projection.wants(), writer.projection.takes_raw())).collect();
+    let wants: Wants =
+        writers.iter().map(|writer| (writer.projection.wants(), writer.projection.takes_raw())).collect();
     // Dropped when one part fails: the others end with it.
     let mut tasks = JoinSet::new();
     let (raw, to_decode) = mpsc::channel(BLOCKS_AHEAD);

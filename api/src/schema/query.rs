@@ -2,9 +2,7 @@
 
 use super::as_of::{AsOfInput, Told, begin, load};
 use super::codes::{BAD_USER_INPUT, coded};
-use super::context::{
-    FIRST, connection, connection_by, list_cost, owner, page_request, queries, query_error, tenant,
-};
+use super::context::{FIRST, connection, connection_by, list_cost, owner, page_request, queries, query_error, tenant};
 use super::explanations::Explanations;
 use super::filters::{
     CheckResultHistoryFilter, DailyFigureFilterInput, DeploymentFilterInput, FindingFilterInput, RunFilterInput,

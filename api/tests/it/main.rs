@@ -7,6 +7,7 @@ mod as_of;
 mod clients;
 mod documents;
 mod erasure;
+mod explanations;
 mod http;
 mod mutations;
 mod outage;

@@ -5,8 +5,8 @@ use crate::output;
 use crate::platform::{Platform, exchanges};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Subcommand};
-use domain::projection_control::{ProjectionControl, ProjectionControlCommand};
 use domain::Position;
+use domain::projection_control::{ProjectionControl, ProjectionControlCommand};
 use projections::rebuild::{self, Difference, Filling, Recorder, ViewState, projection_named};
 use projections::{Place, Projection, ReplayOptions};
 use serde_json::json;
@@ -186,7 +186,8 @@ async fn rebuild_named(platform: &Platform, format: Format, arguments: &RebuildA
     };
     let seconds = began.elapsed().as_secs_f64();
     if format == Format::Json {
-        let each = filled.iter().map(|one| json!({ "name": one.name, "from": one.from, "to": one.to, "events": one.wanted }));
+        let each =
+            filled.iter().map(|one| json!({ "name": one.name, "from": one.from, "to": one.to, "events": one.wanted }));
         return output::json(&json!({ "seconds": seconds, "filled": each.collect::<Vec<_>>() }));
     }
     for one in &filled {
@@ -301,5 +302,8 @@ async fn skip(platform: &Platform, name: &str, position: i64, reason: &str) -> R
     };
     let id = ProjectionControl::of(name);
     let done = platform.bus.execute::<ProjectionControl>(id, command, platform.metadata()).await?;
-    output::line(&format!("{name} passes over the event at position {position}; on record at position {}", done.position))
+    output::line(&format!(
+        "{name} passes over the event at position {position}; on record at position {}",
+        done.position
+    ))
 }

@@ -69,6 +69,10 @@ impl Parts {
                     (HealthStatus::Fail, Some(output))
                 }
                 (None, RunnerState::Retrying(why)) => (HealthStatus::Warn, Some(why.clone())),
+                (None, RunnerState::Rebuilding) => {
+                    let output = "an older version is read, standing still, until the new one is filled beside it";
+                    (HealthStatus::Warn, Some(output.to_owned()))
+                }
                 (None, _) if status.lag_seconds > LAG_WARN_SECONDS => {
                     (HealthStatus::Warn, Some(format!("{:.1} s behind the log", status.lag_seconds)))
                 }

@@ -3,8 +3,8 @@
 use super::Platform;
 use super::auditing::Auditing;
 use super::event_log::Copied;
-use audit::{PublisherStatus, SealerStatus};
 use crate::cli::Role;
+use audit::{PublisherStatus, SealerStatus};
 use command_side::{Clock, CommandBus, ProcessManagers, ProcessManagersOptions, ProcessStatus, SystemClock};
 use domain::Position;
 use engine::action::HostProgram;

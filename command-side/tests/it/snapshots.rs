@@ -1,9 +1,9 @@
 //! Snapshots: a load that begins at one gives what a full one gives, and one that does not fit is left aside.
 
+use command_side::{BusOptions, CommandBus, SnapshotCounts, SnapshotOptions, Snapshots};
 use domain::any_event::{
     AUDIT_KEYS, DEPLOYMENT, DIAGNOSTIC_RUN, EMERGENCY_STOP, FINDING, POLICY, PROJECTION_CONTROL, REMEDIATION, SUBJECT,
 };
-use command_side::{BusOptions, CommandBus, SnapshotCounts, SnapshotOptions, Snapshots};
 use domain::audit_keys::AuditKeys;
 use domain::deployment::Deployment;
 use domain::diagnostic_run::DiagnosticRun;
@@ -141,11 +141,7 @@ impl Stage {
 }
 
 /// One future type for all aggregates.
-fn same<'a, D: Decider>(
-    one: &'a CommandBus,
-    other: &'a CommandBus,
-    id: Uuid,
-) -> futures::future::BoxFuture<'a, ()> {
+fn same<'a, D: Decider>(one: &'a CommandBus, other: &'a CommandBus, id: Uuid) -> futures::future::BoxFuture<'a, ()> {
     Box::pin(async move {
         let loaded = one.load::<D>(id).await.expect("loads");
         assert_eq!(loaded, other.load::<D>(id).await.expect("loads"), "{}", D::TYPE);

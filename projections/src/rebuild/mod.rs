@@ -46,7 +46,9 @@ pub enum RebuildError {
     #[error("the filling of projection {0} is not whole: rebuild it first")]
     NotWhole(String),
     /// It is of a version that this program does not write, so that it can not be brought up to date by it.
-    #[error("the filling of projection {name} is of version {found}, this program writes {ours}: use the program of that version")]
+    #[error(
+        "the filling of projection {name} is of version {found}, this program writes {ours}: use the program of that version"
+    )]
     OtherVersion {
         /// The projection.
         name: String,
@@ -141,11 +143,7 @@ pub async fn drop_shadow(pool: &PgPool, projection: &dyn Projection) -> Result<(
 }
 
 /// Makes the tables beside the served ones, unless they are there and can be filled further.
-async fn make_tables(
-    db: &mut PgConnection,
-    projection: &dyn Projection,
-    begin_anew: bool,
-) -> Result<(), RebuildError> {
+async fn make_tables(db: &mut PgConnection, projection: &dyn Projection, begin_anew: bool) -> Result<(), RebuildError> {
     let (name, version) = (projection.name(), projection.version());
     // A view that was never served is one that holds nothing yet.
     sqlx::query("INSERT INTO cmdiag.projection_checkpoints (name, version) VALUES ($1, $2) ON CONFLICT DO NOTHING")

@@ -57,7 +57,11 @@ impl Writer {
         Ok(Self { db, projection, from, filling: checkpoint.filling, skips, pending_bytes })
     }
 
-    pub async fn write(mut self, mut blocks: mpsc::Receiver<Arc<Block>>, until: Position) -> Result<Replayed, ReplayError> {
+    pub async fn write(
+        mut self,
+        mut blocks: mpsc::Receiver<Arc<Block>>,
+        until: Position,
+    ) -> Result<Replayed, ReplayError> {
         let started = Instant::now();
         let (name, wants, takes_raw) = (self.projection.name(), self.projection.wants(), self.projection.takes_raw());
         let (mut at, mut written) = (self.from, self.from);

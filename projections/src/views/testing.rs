@@ -4,7 +4,8 @@ use crate::decoded::Decoded;
 use crate::projection::Projection;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::any_event::{
-    AUDIT_KEYS, AnyEvent, DEPLOYMENT, DIAGNOSTIC_RUN, EMERGENCY_STOP, FINDING, POLICY, PROJECTION_CONTROL, REMEDIATION, SUBJECT,
+    AUDIT_KEYS, AnyEvent, DEPLOYMENT, DIAGNOSTIC_RUN, EMERGENCY_STOP, FINDING, POLICY, PROJECTION_CONTROL, REMEDIATION,
+    SUBJECT,
 };
 use domain::diagnostic_run::{CheckKey, CheckResult, Evidence};
 use domain::finding::{Fingerprint, Sighting};

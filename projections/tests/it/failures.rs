@@ -8,8 +8,7 @@ use futures::future::BoxFuture;
 use private_servers::testing::TestDatabase;
 use projections::testing::{MemoryLog, dump, recorded};
 use projections::{
-    ApplyError, Decoded, Pending, Projection, ReplayError, ReplayOptions, Runner, RunnerState, TableRows,
-    replay, retry,
+    ApplyError, Decoded, Pending, Projection, ReplayError, ReplayOptions, Runner, RunnerState, TableRows, replay, retry,
 };
 use serde_json::value::RawValue;
 use sqlx::{PgConnection, PgPool};

@@ -157,7 +157,8 @@ async fn what_was_filled_so_far_is_taken_up_again_or_thrown_away() {
     let before = stage.served().await;
     let half = ReplayOptions { until: Some(Position(500)), ..ReplayOptions::default() };
     fill(&stage.pool, &stage.log(), &projections::all, false, &half).await.unwrap();
-    let shadow = |states: Vec<projections::rebuild::ViewState>| states.into_iter().map(|one| one.shadow).collect::<Vec<_>>();
+    let shadow =
+        |states: Vec<projections::rebuild::ViewState>| states.into_iter().map(|one| one.shadow).collect::<Vec<_>>();
     let found = shadow(states(&stage.pool, Position(1_000)).await.unwrap());
     assert!(found.iter().all(|one| one.as_ref().is_some_and(|one| one.position == 500)), "{found:?}");
     stage.sql("UPDATE cmdiag_shadow.view_runs SET profile = 'kept'").await;
