@@ -70,7 +70,9 @@ impl EventStoreConfig {
             }
         }
         if self.backend == Backend::Kurrentdb && self.kurrentdb_url.is_none() {
-            bail!("event_store.backend is kurrentdb: name the server in event_store.kurrentdb_url (CMDIAG_KURRENTDB_URL)");
+            bail!(
+                "event_store.backend is kurrentdb: name the server in event_store.kurrentdb_url (CMDIAG_KURRENTDB_URL)"
+            );
         }
         if self.backend == Backend::Kurrentdb && !cfg!(feature = "kurrentdb") {
             bail!("this cmdiag was built without KurrentDB: build it with --features kurrentdb");
