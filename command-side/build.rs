@@ -1,5 +1,5 @@
-//! Names the way in which this build folds events: a hash of the aggregates' and upcasters' source. Snapshots of another one are
-//! ignored, so that nobody has to remember to raise a number.
+//! Names the way in which this build folds events: a hash of the aggregates' and upcasters' source. Snapshots of
+//! another one are ignored, so that nobody has to remember to raise a number.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};

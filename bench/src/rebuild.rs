@@ -17,12 +17,13 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// How it is measured, for the page.
-pub const HOW: &str = "The log holds a million events: runs of six results each (six events) and the four findings that each \
-    run sees. All views are served, and filled to the end. `projections::rebuild::fill` then fills every one of them anew \
-    beside the served ones from position 0, with all indexes and the planner's statistics: first alone, then while four \
-    readers ask a hundred questions a second each at fixed times (a page of a deployment's runs, the results of a run, a \
-    finding; the time counts from when a question was due). Then all views are exchanged under the same readers, and \
-    compared with what was served before. The readers' p95 is set against their own p95 before anything was filled.";
+pub const HOW: &str = "The log holds a million events: runs of six results each (six events) and the four findings that \
+    each run sees. All views are served, and filled to the end. `projections::rebuild::fill` then fills \
+    every one of them anew beside the served ones from position 0, with all indexes and the planner's \
+    statistics: first alone, then while four readers ask a hundred questions a second each at fixed \
+    times (a page of a deployment's runs, the results of a run, a finding; the time counts from when a \
+    question was due). Then all views are exchanged under the same readers, and compared with what was \
+    served before. The readers' p95 is set against their own p95 before anything was filled.";
 
 const RATE_BAR: f64 = 100_000.0;
 const READERS_BAR: f64 = 2.0;

@@ -10,8 +10,8 @@ use std::sync::Arc;
 /// How many events one read of a stream takes.
 pub(crate) const PAGE: usize = 256;
 
-/// Folds a whole stream, a long one from its snapshot where there is one; `None` where it does not exist. An error on the way is
-/// an error: half a state is none.
+/// Folds a whole stream, a long one from its snapshot where there is one; `None` where it does not exist. An error on
+/// the way is an error: half a state is none.
 pub(crate) async fn load<D: Decider>(
     log: &dyn EventLog,
     stream: &StreamId,

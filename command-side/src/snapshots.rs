@@ -1,8 +1,9 @@
 //! Snapshots: states of long streams, written down beside the log so that a load need not fold them from the beginning.
 //!
-//! Never cqrs-es' own: those apply events twice. A snapshot is taken up only where it is of this build's way of folding, its text
-//! has its digest, and the log still holds the last event that it is folded from; whatever does not fit is left aside, and what is
-//! damaged is reported. It is written off the command's path, after a load that had to fold many events.
+//! Never cqrs-es' own: those apply events twice. A snapshot is taken up only where it is of this build's way of
+//! folding, its text has its digest, and the log still holds the last event that it is folded from; whatever does not
+//! fit is left aside, and what is damaged is reported. It is written off the command's path, after a load that had to
+//! fold many events.
 
 use crate::cache::Known;
 use domain::{Decider, StreamVersion};

@@ -5,9 +5,9 @@
 //!
 //! Positions and versions stay as they are stored, dense, whatever the steps give: a reader gets exactly one
 //! [`RecordedEvent`] for each position. One that became several events, or none, comes as a packed one
-//! ([`RecordedEvent::is_packed`]); [`RecordedEvent::parts`] takes it apart. The parts of a position are one whole: who folds
-//! them takes all of them before it moves its checkpoint over the position. What does not know of parts can not decode a
-//! packed event, and says so: nothing is lost in silence.
+//! ([`RecordedEvent::is_packed`]); [`RecordedEvent::parts`] takes it apart. The parts of a position are one whole: who
+//! folds them takes all of them before it moves its checkpoint over the position. What does not know of parts can not
+//! decode a packed event, and says so: nothing is lost in silence.
 
 use crate::log::{LogError, RecordedEvent};
 use serde::{Deserialize, Serialize};
@@ -96,8 +96,8 @@ impl Upcasters {
         self.steps.is_empty()
     }
 
-    /// Brings an event up to date. An event of a current version comes back as it was; one that became several, or none,
-    /// as a packed one.
+    /// Brings an event up to date. An event of a current version comes back as it was; one that became several, or
+    /// none, as a packed one.
     pub fn apply(&self, mut event: RecordedEvent) -> Result<RecordedEvent, LogError> {
         if self.steps.is_empty()
             || self.step(&event.stream.aggregate_type, &event.event_type, &event.event_version).is_none()

@@ -10,8 +10,8 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// The class of our advisory locks: "cmdp" for projections.
 const LOCK_CLASS: i32 = 0x636d_6470;
 
-/// Which of a view's fillings is worked on. Each has tables of the same names and checkpoints of its own, in a schema of its
-/// own.
+/// Which of a view's fillings is worked on. Each has tables of the same names and checkpoints of its own, in a schema
+/// of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Place {
     /// The one that queries read.

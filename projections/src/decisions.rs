@@ -1,5 +1,5 @@
-//! What operators decided about a projection, as the log has it: a replay, a rebuild and a live runner pass over the same
-//! events.
+//! What operators decided about a projection, as the log has it: a replay, a rebuild and a live runner pass over the
+//! same events.
 
 use domain::any_event::{AnyEvent, PROJECTION_CONTROL};
 use domain::projection_control::{ProjectionControl, ProjectionControlEvent};
@@ -21,8 +21,8 @@ pub enum DecisionsError {
     Database(#[from] sqlx::Error),
 }
 
-/// The positions after `after` that the projection passes over, in order: by decisions in the log, and by older ones, from
-/// before decisions were events.
+/// The positions after `after` that the projection passes over, in order: by decisions in the log, and by older ones,
+/// from before decisions were events.
 pub async fn skips(
     log: &dyn EventLog,
     db: &mut PgConnection,

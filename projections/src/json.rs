@@ -1,4 +1,5 @@
-//! Rows as JSON: what the database makes of such an object is the row that it would have made of the columns themselves.
+//! Rows as JSON: what the database makes of such an object is the row that it would have made of the columns
+//! themselves.
 
 use crate::projection::TableRows;
 use chrono::{DateTime, NaiveDate, Utc};

@@ -1,5 +1,6 @@
 //! What an operator decides when a projection stands still. That it passes over an event is an event itself
-//! (`PoisonEventSkipped`), which runners, replays and rebuilds read; that it tries again needs no record, for it changes nothing.
+//! (`PoisonEventSkipped`), which runners, replays and rebuilds read; that it tries again needs no record, for it
+//! changes nothing.
 
 use sqlx::PgPool;
 

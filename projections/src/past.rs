@@ -10,8 +10,8 @@ pub fn passed_over(projection: &str) -> &'static [&'static str] {
     crate::all().iter().find(|one| one.name() == projection).map_or(&[], |one| one.passes_over())
 }
 
-/// The rows that a projection makes of these events, and of no others. They are in the order of the log; of a stream that
-/// is among them, none before the last one may be missing. What the projection does not want is left out.
+/// The rows that a projection makes of these events, and of no others. They are in the order of the log; of a stream
+/// that is among them, none before the last one may be missing. What the projection does not want is left out.
 pub fn as_of(projection: &str, events: impl IntoIterator<Item = RecordedEvent>) -> Result<Vec<TableRows>, ApplyError> {
     let Some(mut projection) = crate::all().into_iter().find(|one| one.name() == projection) else {
         return Ok(Vec::new());

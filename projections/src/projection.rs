@@ -70,8 +70,8 @@ pub trait Projection: Send + Sync + 'static {
     /// Whether the event matters to it: others are neither decoded nor handed to it.
     fn wants(&self) -> fn(&RecordedEvent) -> bool;
 
-    /// Types of events that it never wants, of streams of which it wants others: who reads whole streams for it may leave
-    /// them out.
+    /// Types of events that it never wants, of streams of which it wants others: who reads whole streams for it may
+    /// leave them out.
     fn passes_over(&self) -> &'static [&'static str] {
         &[]
     }
@@ -94,8 +94,8 @@ pub trait Projection: Send + Sync + 'static {
     /// How much waits to be written.
     fn pending(&self) -> Pending;
 
-    /// Which of the events that it wants it takes as they are recorded, without their payload decoded for it: for a view that
-    /// needs little of a large payload, or nothing. What such a payload holds besides can not stop it.
+    /// Which of the events that it wants it takes as they are recorded, without their payload decoded for it: for a
+    /// view that needs little of a large payload, or nothing. What such a payload holds besides can not stop it.
     fn takes_raw(&self) -> fn(&RecordedEvent) -> bool {
         |_| false
     }

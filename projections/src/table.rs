@@ -114,8 +114,8 @@ pub(crate) fn select_list(columns: &[(&str, &str)]) -> String {
     each.collect::<Vec<_>>().join(", ")
 }
 
-/// Declares the columns of a table and how a row fills them: `COLUMNS`, and `TheColumns`, which writes rows; `save_rows` is the
-/// right way for the table.
+/// Declares the columns of a table and how a row fills them: `COLUMNS`, and `TheColumns`, which writes rows;
+/// `save_rows` is the right way for the table.
 macro_rules! columns {
     ($table:literal existing $existing:expr; $row:ident: $row_type:ty {
         $($column:ident $kind:literal = $value:expr;)+

@@ -1,4 +1,5 @@
-//! `cmdiag projections`: the views themselves: how far they are, filling them anew beside what is served, and what they pass over.
+//! `cmdiag projections`: the views themselves: how far they are, filling them anew beside what is served, and what they
+//! pass over.
 
 use crate::cli::Format;
 use crate::output;

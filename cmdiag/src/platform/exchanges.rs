@@ -8,7 +8,8 @@ use projections::rebuild::{self, Exchanged};
 use sqlx::PgPool;
 use std::time::Duration;
 
-/// How often a server looks for exchanges that are not on record: its own projectors', and those of processes that died.
+/// How often a server looks for exchanges that are not on record: its own projectors', and those of processes that
+/// died.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Puts one exchange on record; once more changes nothing.

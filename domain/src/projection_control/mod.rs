@@ -1,7 +1,7 @@
 //! What operators decide about one projection: which events it passes over, and which version of its view is served.
 //!
-//! Decisions are facts of the log like any other: a replay passes over the same events, an auditor sees who decided it and
-//! why, and caches learn from them that a view was exchanged.
+//! Decisions are facts of the log like any other: a replay passes over the same events, an auditor sees who decided it
+//! and why, and caches learn from them that a view was exchanged.
 
 mod record_switch;
 mod skip_event;

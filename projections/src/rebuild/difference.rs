@@ -33,8 +33,8 @@ impl Difference {
     }
 }
 
-/// How two tables differ. Rows that changed after the position up to which both are filled are left out: they can not be
-/// compared yet.
+/// How two tables differ. Rows that changed after the position up to which both are filled are left out: they can not
+/// be compared yet.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TableDifference {
     /// Its name.

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// How long the exchange waits for whoever reads the tables at the moment. Who comes after it waits for it: so it waits briefly,
-/// and tries again.
+/// How long the exchange waits for whoever reads the tables at the moment. Who comes after it waits for it: so it waits
+/// briefly, and tries again.
 const TABLE_WAIT: &str = "1s";
 /// Between two tries.
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(250);
@@ -63,9 +63,9 @@ impl Exchanged {
     }
 }
 
-/// Serves a view's shadow filling ([`Place::Shadow`]), or what was served before ([`Place::Previous`]). The filling is brought as
-/// far as the log first, and in the transaction itself as far as the served one: who has waited for a position never sees less.
-/// `projection` makes the one projection anew with each call.
+/// Serves a view's shadow filling ([`Place::Shadow`]), or what was served before ([`Place::Previous`]). The filling is
+/// brought as far as the log first, and in the transaction itself as far as the served one: who has waited for a
+/// position never sees less. `projection` makes the one projection anew with each call.
 pub async fn exchange(
     pool: &PgPool,
     log: &Arc<dyn EventLog>,

@@ -1,10 +1,10 @@
 //! Filling a view anew while the old one serves, comparing the two, and exchanging them.
 //!
-//! A view that is filled anew has its tables in a schema of its own, under the same names: whoever has that schema first on the
-//! search path projects into it, reads it and keeps its checkpoint there, with the statements of the served view. It is filled by
-//! [`replay()`], indexed when it is full, brought up to the end of the log, compared ([`compare`]) and served instead of the old
-//! one in ONE transaction ([`exchange`]), which keeps the old one to go back to. A crash before that transaction leaves the old
-//! one serving, and the filling where its checkpoint says.
+//! A view that is filled anew has its tables in a schema of its own, under the same names: whoever has that schema
+//! first on the search path projects into it, reads it and keeps its checkpoint there, with the statements of the
+//! served view. It is filled by [`replay()`], indexed when it is full, brought up to the end of the log, compared
+//! ([`compare`]) and served instead of the old one in ONE transaction ([`exchange`]), which keeps the old one to go
+//! back to. A crash before that transaction leaves the old one serving, and the filling where its checkpoint says.
 
 mod difference;
 mod exchange;
@@ -78,8 +78,8 @@ pub(crate) const ABREAST_EVENTS: i64 = 1_000;
 /// How often a filling is brought nearer to a log that grows meanwhile.
 pub(crate) const ROUNDS_MAX: usize = 20;
 
-/// Fills views anew beside the served ones, to the end of the log; `begin_anew` throws away what was filled so far, else it goes
-/// on from there. `projections` makes them anew for each pass, for a pass uses them up.
+/// Fills views anew beside the served ones, to the end of the log; `begin_anew` throws away what was filled so far,
+/// else it goes on from there. `projections` makes them anew for each pass, for a pass uses them up.
 pub async fn fill(
     pool: &PgPool,
     log: &Arc<dyn EventLog>,

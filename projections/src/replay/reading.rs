@@ -12,8 +12,8 @@ use tokio::sync::{mpsc, watch};
 pub(super) struct Block {
     pub last: Position,
     pub events: Vec<Arc<Decoded>>,
-    /// Those that do not decode, and why: what becomes of them is for each projection to say, which may have been told to pass
-    /// over them.
+    /// Those that do not decode, and why: what becomes of them is for each projection to say, which may have been told
+    /// to pass over them.
     pub spoilt: Vec<(Arc<RecordedEvent>, String)>,
 }
 

@@ -264,7 +264,8 @@ impl Runner {
         session.follow(self.feed.subscribe(position), sieve).await
     }
 
-    /// Reads the checkpoint. Where the view is of an older version, the newer one is filled first, while the older one serves.
+    /// Reads the checkpoint. Where the view is of an older version, the newer one is filled first, while the older one
+    /// serves.
     async fn begin(&mut self, db: &mut sqlx::PgConnection) -> Result<(Position, i64), Halt> {
         let (name, version) = (self.projection.name(), self.projection.version());
         let checkpoint = connection::checkpoint(db, name, version).await?;

@@ -98,7 +98,8 @@ impl Projection for Deployments {
     }
 }
 
-/// Of findings, what changes no deployment's health: most of what happens to them. Of runs, what comes before their end.
+/// Of findings, what changes no deployment's health: most of what happens to them. Of runs, what comes before their
+/// end.
 const PASSED_OVER: [&str; 10] = [
     "FindingSeenAgain",
     "FindingRecovering",

@@ -144,8 +144,8 @@ fn fold(row: &mut Option<RunRow>, run: &RunEvent, event: &Decoded) -> Result<(),
     Ok(())
 }
 
-/// What the view needs of the two large events of a run: a plan's length, and how results came out. The rest, which is most of
-/// the log, is passed over without being taken apart.
+/// What the view needs of the two large events of a run: a plan's length, and how results came out. The rest, which is
+/// most of the log, is passed over without being taken apart.
 #[derive(Deserialize)]
 enum Outline {
     RunPlanned { checks: Vec<IgnoredAny>, at: DateTime<Utc> },

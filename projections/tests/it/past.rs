@@ -1,5 +1,5 @@
-//! The law of the past: what a projection makes of the events up to a position, in memory, is what it had written when it
-//! stood there.
+//! The law of the past: what a projection makes of the events up to a position, in memory, is what it had written when
+//! it stood there.
 
 use crate::support::story;
 use event_store::RecordedEvent;
