@@ -23,11 +23,12 @@ pub use bundle::verify_in_child;
 
 /// How it is measured, for the page.
 pub const HOW: &str = "A log with its live feed and its sealer in one process, as `cmdiag serve` composes them; \
-    checkpoints are signed every 10,000 events or ten seconds. Appends: the contestants and rounds of `append`, ours with \
-    the sealer at work; before the next contestant begins, the sealer has caught up. Lag: eight writers append ten events \
-    each, 125 times a second each; from the acknowledged append to the moment at which the sealer says that it is sealed \
-    (in the database). Bundle: a log of a million events of about 500 bytes is exported, and verified by a child process \
-    that knows nothing but the file; its memory is the most that the kernel saw it use.";
+    checkpoints are signed every 10,000 events or ten seconds. Appends: the contestants and rounds of `append`, \
+    ours with the sealer at work; before the next contestant begins, the sealer has caught up. Lag: eight \
+    writers append ten events each, 125 times a second each; from the acknowledged append to the moment at \
+    which the sealer says that it is sealed (in the database). Bundle: a log of a million events of about 500 \
+    bytes is exported, and verified by a child process that knows nothing but the file; its memory is the \
+    most that the kernel saw it use.";
 
 /// The sealer catches up within this time.
 const PATIENCE: Duration = Duration::from_secs(600);

@@ -47,6 +47,11 @@ pub fn json(value: &impl Serialize) -> Result<()> {
     written(&open_as(&text, true))
 }
 
+/// Prints a document as the history has it, names sealed as they are: who verifies it needs these very bytes.
+pub fn verbatim_json(value: &impl Serialize) -> Result<()> {
+    written(&serde_json::to_string_pretty(value)?)
+}
+
 /// Prints rows as a table, or the items behind them as JSON.
 pub fn list<T: Serialize>(format: Format, header: &[&str], items: &[T], row: impl Fn(&T) -> Vec<String>) -> Result<()> {
     if format == Format::Json {

@@ -1,5 +1,5 @@
-//! The history of a real `cmdiag serve`: sealed as it runs, verified on the spot and from a file alone, attacked by the owner
-//! of the database, and out of reach of the role that the platform runs as.
+//! The history of a real `cmdiag serve`: sealed as it runs, verified on the spot and from a file alone, attacked by the
+//! owner of the database, and out of reach of the role that the platform runs as.
 
 use acceptance_tests::{Cmdiag, Serving};
 use private_servers::testing::test_folder;

@@ -8,7 +8,8 @@
 //! | `checkpoint` | a signed note, after the seals of its tree |
 //! | `end` | how many events and checkpoints there were: without it the file was cut |
 //!
-//! The keys of the manifest are for people; the verifier takes keys from the log's own events, and from whoever pins them.
+//! The keys of the manifest are for people; the verifier takes keys from the log's own events, and from whoever pins
+//! them.
 
 mod lines;
 mod read;

@@ -1,7 +1,7 @@
 //! The sealer: follows the log as a projection does, and seals what it finds. It is never in the append.
 //!
-//! One at a time of all processes, by a lock of the database; and should the lock ever fail, the statement that writes a
-//! batch only writes it where the last one ended. What is sealed stays sealed: the sealer only ever goes on from the
+//! One at a time of all processes, by a lock of the database; and should the lock ever fail, the statement that writes
+//! a batch only writes it where the last one ended. What is sealed stays sealed: the sealer only ever goes on from the
 //! newest seal, so an event that is changed afterwards is never sealed anew. What it can not go on from (a gap in the
 //! positions, a stream without its last event, seals that are not those of the newest checkpoint) stops it, and shows.
 

@@ -10,8 +10,8 @@ use sqlx::PgPool;
 /// Rows of seals of one page.
 const SEALS: i64 = 32;
 
-/// Verifies all that is sealed; tells `progress` how many events are done, and how many there are. Reads the tables a page
-/// at a time, in no transaction: nothing of them ever changes.
+/// Verifies all that is sealed; tells `progress` how many events are done, and how many there are. Reads the tables a
+/// page at a time, in no transaction: nothing of them ever changes.
 pub async fn verify_log(
     pool: &PgPool,
     options: &VerifyOptions,

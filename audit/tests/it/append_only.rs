@@ -53,8 +53,8 @@ async fn nobody_changes_what_is_sealed() {
     }
 }
 
-/// Every append-only table, those of later migrations included: the running role may read it and add to it, no more. And
-/// every view can be emptied for a rebuild.
+/// Every append-only table, those of later migrations included: the running role may read it and add to it, no more.
+/// And every view can be emptied for a rebuild.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_running_role_has_no_right_to_change_append_only_tables() {
     let world = World::without_key().await;

@@ -49,11 +49,11 @@ async fn rows_that_are_gone_or_moved_or_added_are_found() {
         UPDATE cmdiag.events SET position = 31 - position WHERE position IN (14, 17)";
     let shift = "ALTER TABLE cmdiag.events DROP CONSTRAINT events_position_key; \
         UPDATE cmdiag.events SET position = position + 1 WHERE position >= 20; \
-        INSERT INTO cmdiag.events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, \
-            position) VALUES ('Thing', 'x', 1, 'Happened', '1', '{}', '{}', 20)";
+        INSERT INTO cmdiag.events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, \
+            metadata, position) VALUES ('Thing', 'x', 1, 'Happened', '1', '{}', '{}', 20)";
     let twice = "ALTER TABLE cmdiag.events DROP CONSTRAINT events_position_key; \
-        INSERT INTO cmdiag.events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, \
-            position) VALUES ('Thing', 'x', 1, 'Happened', '1', '{}', '{}', 20)";
+        INSERT INTO cmdiag.events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, \
+            metadata, position) VALUES ('Thing', 'x', 1, 'Happened', '1', '{}', '{}', 20)";
     for (attack, position) in [
         ("DELETE FROM cmdiag.events WHERE position = 9", 9),
         ("DELETE FROM cmdiag.events WHERE position BETWEEN 9 AND 11", 9),
@@ -117,8 +117,8 @@ async fn a_changed_node_is_found() {
     assert_eq!((fault.position, fault.up_to, fault.kind), (257, 512, FaultKind::NodeDiffers));
 }
 
-/// Writes everything from a position on anew, as one could who owns the database: events as they are now, seals and nodes
-/// computed as the sealer computes them. With a key: checkpoints, too.
+/// Writes everything from a position on anew, as one could who owns the database: events as they are now, seals and
+/// nodes computed as the sealer computes them. With a key: checkpoints, too.
 async fn seal_anew(world: &World, owner: &mut PgConnection, signer: Option<&Signer>) {
     let sizes: Vec<(u64, String)> =
         world.published().await.iter().map(|note| (note.checkpoint.tree_size, note.text.clone())).collect();
@@ -227,7 +227,8 @@ async fn a_tail_cut_with_its_checkpoints_needs_a_published_checkpoint() {
     assert_eq!((fault.position, fault.up_to, fault.kind), (22, 31, FaultKind::LogTruncated), "{report:?}");
 }
 
-/// The key is replaced, and everything signed with the new one: a pinned key shows it, and so does a published checkpoint.
+/// The key is replaced, and everything signed with the new one: a pinned key shows it, and so does a published
+/// checkpoint.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replaced_key_needs_a_pinned_key_or_a_published_checkpoint() {
     let (world, signer) = World::sealed(3).await;

@@ -45,8 +45,8 @@ pub async fn run(world: &World) -> Result<Vec<Figure>> {
     ensure!(told.events as i64 >= wanted, "{} events were verified", told.events);
     let title = format!("a bundle of {} events", grouped(written.events as f64));
     let beside = format!(
-        "{:.0} MB, {} checkpoints, written in {writing:.1} s; the same in the database: verified in {live:.1} s; appended and \
-         sealed at {} events/s",
+        "{:.0} MB, {} checkpoints, written in {writing:.1} s; the same in the database: verified in {live:.1} s; \
+         appended and sealed at {} events/s",
         written.bytes as f64 / 1e6,
         written.checkpoints,
         grouped(filling)

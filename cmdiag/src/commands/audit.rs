@@ -140,13 +140,13 @@ async fn connected(platform: &Platform, format: Format, command: &AuditCommand) 
             let proof = prove(&platform.pool, position.unwrap_or_default(), *checkpoint).await?;
             // What is handed out is looked at first.
             proof.verify(&keys(key)?)?;
-            output::json(&proof)?;
+            output::verbatim_json(&proof)?;
         }
         AuditCommand::Consistency { first, second, key, .. } => {
             let (first, second) = (first.unwrap_or_default(), second.unwrap_or_default());
             let proof = prove_consistency(&platform.pool, first, second).await?;
             proof.verify(&keys(key)?)?;
-            output::json(&proof)?;
+            output::verbatim_json(&proof)?;
         }
         AuditCommand::Checkpoints { after, limit } => checkpoints(platform, format, *after, *limit).await?,
         AuditCommand::Keys => audit_keys::list(platform, format).await?,

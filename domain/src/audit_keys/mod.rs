@@ -15,7 +15,8 @@ use uuid::Uuid;
 /// The stream of keys (a random constant, fixed for ever).
 const AUDIT_KEYS_ID: Uuid = Uuid::from_u128(0x7d1c_95e4_2b7f_4f0a_9a3e_61c8_04d5_b2f7);
 
-/// A key as it is presented: its id, itself, and its signature of the statement that it is one; all in hexadecimal digits.
+/// A key as it is presented: its id, itself, and its signature of the statement that it is one; all in hexadecimal
+/// digits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PresentedKey {
     /// The first half of the key's SHA-256.
