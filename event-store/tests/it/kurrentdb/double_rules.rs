@@ -143,3 +143,13 @@ async fn only_the_leader_takes_what_wants_a_leader() {
         .await;
     }
 }
+
+/// `cargo nextest run -p event-store --features kurrentdb --run-ignored only to_try_the_platform --no-capture`
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "serves for four minutes: to try the platform on it by hand"]
+async fn to_try_the_platform_on() {
+    let double = KurrentDouble::start(1).await;
+    println!("{}", double.url());
+    tokio::time::sleep(std::time::Duration::from_mins(4)).await;
+    println!("{} calls, {} records", double.calls(), double.store().records().len());
+}

@@ -173,6 +173,7 @@ pub struct ReadResp {
     pub content: Option<ReadContent>,
 }
 
+#[expect(clippy::large_enum_variant, reason = "nearly all of them are events")]
 #[derive(Clone, PartialEq, Oneof)]
 pub enum ReadContent {
     #[prost(message, tag = "1")]

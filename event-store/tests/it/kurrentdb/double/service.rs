@@ -4,6 +4,7 @@ use super::grpc::{Answer, Call, INVALID_ARGUMENT, Status, UNIMPLEMENTED, frames}
 use super::messages::*;
 use super::store::{Outcome, Record, Store};
 use super::{KurrentDouble, Shared};
+use bytes::Bytes;
 
 /// Frames of one answer hold no more events, whatever was asked for.
 const COUNT_MAX: usize = 100_000;
@@ -85,7 +86,7 @@ impl Shared {
         let count = (count as usize).min(COUNT_MAX);
         let store = self.store();
         match &options.from {
-            Some(ReadFrom::Stream(from)) => read_stream(&store, from, &options, count),
+            Some(ReadFrom::Stream(from)) => Ok(read_stream(&store, from, &options, count)),
             Some(ReadFrom::All(from)) => read_all(&store, from.position, &options, count),
             None => Err(Status::new(INVALID_ARGUMENT, "a read begins somewhere")),
         }
@@ -104,19 +105,20 @@ fn wrong(current: Option<u64>, expected: ExpectedRevision) -> WrongExpectedVersi
     }
 }
 
-fn read_stream(store: &Store, from: &FromStream, options: &ReadOptions, count: usize) -> Answer {
+fn read_stream(store: &Store, from: &FromStream, options: &ReadOptions, count: usize) -> Bytes {
     let name = from.stream.as_ref().map(StreamIdentifier::text).unwrap_or_default();
     let Some(entries) = store.stream(&name) else {
         let content = ReadContent::StreamNotFound(StreamNotFound { stream: Some(StreamIdentifier::of(&name)) });
-        return Ok(frames([ReadResp { content: Some(content) }]));
+        return frames([ReadResp { content: Some(content) }]);
     };
     let backwards = options.direction == 1;
     let (start, end) = match (from.revision, backwards) {
         (Some(FromRevision::Revision(revision)), false) => (revision as usize, entries.len()),
-        (Some(FromRevision::Start(())) | None, false) => (0, entries.len()),
         (Some(FromRevision::End(())), false) | (Some(FromRevision::Start(())), true) => (0, 0),
         (Some(FromRevision::Revision(revision)), true) => (0, (revision as usize + 1).min(entries.len())),
-        (Some(FromRevision::End(())) | None, true) => (0, entries.len()),
+        (Some(FromRevision::Start(())) | None, false) | (Some(FromRevision::End(())) | None, true) => {
+            (0, entries.len())
+        }
     };
     let entries = entries.get(start..end).unwrap_or(&[]);
     let record = |index: &usize| &store.records()[*index];
@@ -126,7 +128,7 @@ fn read_stream(store: &Store, from: &FromStream, options: &ReadOptions, count: u
         entries.iter().take(count).map(record).map(|record| content(store, record, options)).collect()
     };
     contents.push(ReadContent::LastStreamPosition(store.stream(&name).map_or(0, <[usize]>::len) as u64 - 1));
-    Ok(frames(contents.into_iter().map(|content| ReadResp { content: Some(content) })))
+    frames(contents.into_iter().map(|content| ReadResp { content: Some(content) }))
 }
 
 fn read_all(store: &Store, from: Option<FromPosition>, options: &ReadOptions, count: usize) -> Answer {
