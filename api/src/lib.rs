@@ -18,9 +18,9 @@ pub mod options;
 pub mod problem;
 pub mod schema;
 pub mod state;
-pub mod what_if;
 mod stream;
 mod topics;
+pub mod what_if;
 
 pub use http::router;
 pub use options::{ApiOptions, ApiToken, DocumentLimits};

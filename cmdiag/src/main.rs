@@ -84,7 +84,10 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             code
         }
         Command::Deployment(command) => {
-            looking(config, actor, (moment, format), async |platform| commands::deployment::run(platform, format, &command).await).await
+            looking(config, actor, (moment, format), async |platform| {
+                commands::deployment::run(platform, format, &command).await
+            })
+            .await
         }
         Command::Runs { command: Some(RunsCommand::Diff(arguments)), .. } => {
             let (platform, roles) = commands::reader(config, actor).await?;
@@ -105,7 +108,10 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             .await
         }
         Command::Findings(command) => {
-            looking(config, actor, (moment, format), async |platform| commands::findings::run(platform, format, &command).await).await
+            looking(config, actor, (moment, format), async |platform| {
+                commands::findings::run(platform, format, &command).await
+            })
+            .await
         }
         Command::Actions(command) => commands::actions::run(format, &command).map(|()| ExitCode::SUCCESS),
         Command::Remediate(arguments) => {
@@ -117,14 +123,22 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             code
         }
         Command::Remediations(command) => {
-            looking(config, actor, (moment, format), async |platform| commands::remediations::run(platform, format, &command).await).await
+            looking(config, actor, (moment, format), async |platform| {
+                commands::remediations::run(platform, format, &command).await
+            })
+            .await
         }
         Command::Policy(command) => {
-            looking(config, actor, (moment, format), async |platform| commands::policy::run(platform, format, &command).await).await
+            looking(config, actor, (moment, format), async |platform| {
+                commands::policy::run(platform, format, &command).await
+            })
+            .await
         }
         Command::EmergencyStop(command) => {
-            looking(config, actor, (moment, format), async |platform| commands::emergency_stop::run(platform, format, &command).await)
-                .await
+            looking(config, actor, (moment, format), async |platform| {
+                commands::emergency_stop::run(platform, format, &command).await
+            })
+            .await
         }
         Command::Projections(command) => {
             let platform = Platform::connect(config, actor, false).await?;

@@ -97,8 +97,12 @@ impl From<VaultError> for CommandError {
                 Self::Unavailable(RETRY_AFTER)
             }
             // Not on record: whoever it is by can not be named there.
-            VaultError::NotOurs => Self::Refused { code: "name_not_sealed_here".to_owned(), message: error.to_string() },
-            VaultError::TooLong { .. } => Self::Refused { code: "name_too_long".to_owned(), message: error.to_string() },
+            VaultError::NotOurs => {
+                Self::Refused { code: "name_not_sealed_here".to_owned(), message: error.to_string() }
+            }
+            VaultError::TooLong { .. } => {
+                Self::Refused { code: "name_too_long".to_owned(), message: error.to_string() }
+            }
             VaultError::MasterKeyMissing
             | VaultError::MasterKeyWrong
             | VaultError::Damaged(_)

@@ -24,6 +24,7 @@ pub use bus::{BusCounts, BusOptions, CommandBus, Executed};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::CommandError;
 pub use process::{
-    CheckCatalog, Erased, PlanError, ProcessManagers, ProcessManagersOptions, ProcessStatus, erase, findings_known_up_to,
+    CheckCatalog, Erased, PlanError, ProcessManagers, ProcessManagersOptions, ProcessStatus, erase,
+    findings_known_up_to,
 };
 pub use snapshots::{SnapshotCounts, SnapshotOptions, Snapshots};

@@ -21,6 +21,6 @@ pub mod evidence;
 pub mod offsets;
 pub mod queue;
 pub mod remediation;
-pub mod what_if;
 mod sealing;
+pub mod what_if;
 pub mod worker;

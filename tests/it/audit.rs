@@ -106,7 +106,8 @@ async fn attack(cmdiag: &Cmdiag, folder: &Path) {
     let server = server(folder).await;
     let mut owner = PgConnection::connect(&server.url("cmdiag")).await.unwrap();
     owner.execute("ALTER TABLE cmdiag.events DISABLE TRIGGER ALL").await.unwrap();
-    let change = "UPDATE cmdiag.events SET payload = replace(payload::text, 'store-1', 'store-2')::json WHERE position = 2";
+    let change =
+        "UPDATE cmdiag.events SET payload = replace(payload::text, 'store-1', 'store-2')::json WHERE position = 2";
     assert_eq!(owner.execute(change).await.unwrap().rows_affected(), 1);
     let verified = cmdiag.run(&["audit", "verify"]).await;
     assert_eq!(verified.code, 2, "{}{}", verified.stdout, verified.stderr);

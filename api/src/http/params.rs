@@ -2,8 +2,8 @@
 
 use crate::auth::Caller;
 use crate::problem::Problem;
-use crate::schema::{as_of, codes};
 use crate::schema::documents::{AllowedOperations, Documents};
+use crate::schema::{as_of, codes};
 use crate::state::ApiState;
 use crate::stream::ResumeAt;
 use async_graphql::{Request, ServerError, Variables};

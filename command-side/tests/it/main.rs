@@ -8,6 +8,7 @@ mod bus_promises;
 mod erasure;
 mod process_failures;
 mod processes;
+mod sealing_speed;
 mod snapshots;
 mod stage;
 mod support;

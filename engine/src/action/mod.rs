@@ -43,8 +43,8 @@ pub use target::{ActionTarget, setting_of};
 
 use domain::remediation::{BlastRadius, Change, Outputs};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::future::Future;
 
 /// What an action says of whether it is done.

@@ -270,9 +270,7 @@ fn inline_evidence(row: &Row) -> Value {
     for (name, value) in row {
         let value = match value {
             // A sealed text is of use as a whole only.
-            Value::String(text) if domain::Sealed::parse(text).is_none() => {
-                Value::String(crate::check::cut(text, 120))
-            }
+            Value::String(text) if domain::Sealed::parse(text).is_none() => Value::String(crate::check::cut(text, 120)),
             other => other.clone(),
         };
         let size = name.len() + value.to_string().len() + 4;

@@ -316,8 +316,8 @@ fn touched_by(notice: &Notice) -> Option<DeploymentId> {
         | AnyEvent::Remediation(_)
         | AnyEvent::Policy(_)
         | AnyEvent::EmergencyStop(_)
-            | AnyEvent::AuditKeys(_)
+        | AnyEvent::AuditKeys(_)
         | AnyEvent::ProjectionControl(_)
-            | AnyEvent::Subject(_) => None,
+        | AnyEvent::Subject(_) => None,
     }
 }

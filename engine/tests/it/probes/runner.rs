@@ -84,12 +84,7 @@ impl DeploymentSource for Known {
 struct Kept(Mutex<Vec<Vec<u8>>>);
 
 impl EvidenceSink for Kept {
-    fn keep(
-        &self,
-        bytes: Vec<u8>,
-        _: &'static str,
-        _: DateTime<Utc>,
-    ) -> BoxFuture<'_, Result<EvidenceHash, String>> {
+    fn keep(&self, bytes: Vec<u8>, _: &'static str, _: DateTime<Utc>) -> BoxFuture<'_, Result<EvidenceHash, String>> {
         let hash = hex::encode(Sha256::digest(&bytes));
         self.0.lock().unwrap().push(bytes);
         std::future::ready(Ok(EvidenceHash::new(hash).unwrap())).boxed()
