@@ -44,8 +44,8 @@ const COVERING: &str = "SELECT l.log_id, c.number, c.tree_size, c.root::bytea AS
         (SELECT number FROM cmdiag.audit_checkpoints WHERE tree_size >= $1 ORDER BY tree_size LIMIT 1), \
         (SELECT number FROM cmdiag.audit_checkpoints ORDER BY tree_size DESC LIMIT 1))";
 
-/// The newest checkpoint that an export up to `last` holds all events of: whoever has the export from position 1 on can
-/// compute its root. Where each covers more, the first one.
+/// The newest checkpoint that an export up to `last` holds all events of: whoever has the export from position 1 on
+/// can compute its root. Where each covers more, the first one.
 const WITHIN: &str = "SELECT l.log_id, c.number, c.tree_size, c.root::bytea AS root, c.signed_at, c.key_id, c.note \
     FROM cmdiag.audit_checkpoints c CROSS JOIN cmdiag.audit_log l WHERE c.number = coalesce( \
         (SELECT number FROM cmdiag.audit_checkpoints WHERE tree_size <= $1 ORDER BY tree_size DESC LIMIT 1), \
@@ -56,8 +56,8 @@ pub async fn within(pool: &PgPool, last: i64) -> Result<Option<Proof>, ExportErr
     find(pool, WITHIN, last).await
 }
 
-/// The checkpoint that covers positions 1 to `last`, or as many of them as any does; `None` where the log is not sealed,
-/// or not yet.
+/// The checkpoint that covers positions 1 to `last`, or as many of them as any does; `None` where the log is not
+/// sealed, or not yet.
 pub async fn covering(pool: &PgPool, last: i64) -> Result<Option<Proof>, ExportError> {
     find(pool, COVERING, last).await
 }
