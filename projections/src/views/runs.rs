@@ -179,7 +179,9 @@ impl Outline {
             Self::ChecksCompleted { results, done, planned } => {
                 row.done = *done as i32;
                 row.planned = *planned as i32;
-                results.iter().for_each(|result| row.count(result.outcome));
+                for result in results {
+                    row.count(result.outcome);
+                }
             }
         }
     }
