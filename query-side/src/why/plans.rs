@@ -12,9 +12,11 @@ use uuid::Uuid;
 const FILL: &str = "
     CREATE FUNCTION id(n bigint) RETURNS uuid IMMUTABLE LANGUAGE sql AS $$SELECT lpad(to_hex(n), 32, '0')::uuid$$;
     CREATE FUNCTION id(n integer) RETURNS uuid IMMUTABLE LANGUAGE sql AS $$SELECT id(n::bigint)$$;
-    INSERT INTO view_causation SELECT id(n), CASE WHEN n % 3 > 0 THEN id(n / 5) END, n, 1 FROM generate_series(1, 20000) n;
-    INSERT INTO commands (command_id, tenant, actor, name, aggregate_type, aggregate_id, body_hash, outcome, first_position,
-            last_position, stream_version, events, refusal_code, refusal_message, recorded_at, correlation_id, causation_id)
+    INSERT INTO view_causation
+        SELECT id(n), CASE WHEN n % 3 > 0 THEN id(n / 5) END, n, 1 FROM generate_series(1, 20000) n;
+    INSERT INTO commands (command_id, tenant, actor, name, aggregate_type, aggregate_id, body_hash, outcome,
+            first_position, last_position, stream_version, events, refusal_code, refusal_message, recorded_at,
+            correlation_id, causation_id)
         SELECT id(n), 'default', 'ann', 'request_run', 'DiagnosticRun', id(n)::text, decode(repeat('07', 32), 'hex'),
         CASE WHEN n % 10 = 0 THEN 'refused' ELSE 'accepted' END, CASE WHEN n % 10 > 0 THEN n END, n, 1,
         CASE WHEN n % 10 > 0 THEN 1 ELSE 0 END, CASE WHEN n % 10 = 0 THEN 'no' END, NULL, now(),
@@ -25,12 +27,13 @@ const FILL: &str = "
         now() - n * interval '1 minute', now(), n, 1 FROM generate_series(1, 20000) n;
     INSERT INTO view_finding_history (finding_id, version, position, event_type, at, actor, detail, last_position,
             projection_version)
-        SELECT id(n / 5), n % 5 + 1, n, CASE n % 5 WHEN 0 THEN 'FindingOpened' ELSE 'FindingSeenAgain' END, now(), 'ann',
-        '{}', n, 1 FROM generate_series(1, 20000) n;
-    INSERT INTO view_remediations (id, tenant, deployment_id, finding_id, check_code, component, resource, severity, status,
-            at_rest, trigger, requested_by, requested_at, steps, steps_done, state, last_position, projection_version)
-        SELECT id(n), 'default', id(n % 200), id(n % 5000), 'C-1', 'store-1', 'r', 'warning', 'succeeded', true, 'person',
-        'ann', now() - n * interval '1 minute', 3, 0, '{}', n, 1 FROM generate_series(1, 20000) n;
+        SELECT id(n / 5), n % 5 + 1, n, CASE n % 5 WHEN 0 THEN 'FindingOpened' ELSE 'FindingSeenAgain' END, now(),
+        'ann', '{}', n, 1 FROM generate_series(1, 20000) n;
+    INSERT INTO view_remediations (id, tenant, deployment_id, finding_id, check_code, component, resource, severity,
+            status, at_rest, trigger, requested_by, requested_at, steps, steps_done, state, last_position,
+            projection_version)
+        SELECT id(n), 'default', id(n % 200), id(n % 5000), 'C-1', 'store-1', 'r', 'warning', 'succeeded', true,
+        'person', 'ann', now() - n * interval '1 minute', 3, 0, '{}', n, 1 FROM generate_series(1, 20000) n;
     ANALYZE;";
 
 async fn assert_indexed(pool: &PgPool, name: &str, mut query: impl Execute<'_, Postgres>) {
