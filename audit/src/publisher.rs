@@ -1,6 +1,6 @@
 //! Hands checkpoints out: into a folder, to an address. Whoever keeps them elsewhere can show later that the history
-//! was not written anew. Publishing follows behind and never keeps the sealer waiting; what could not be published is tried
-//! again, in order, for as long as it takes.
+//! was not written anew. Publishing follows behind and never keeps the sealer waiting; what could not be published is
+//! tried again, in order, for as long as it takes.
 
 use crate::sealer::{Now, SealerState, SealerStatus};
 use crate::{AuditError, store};

@@ -1,4 +1,5 @@
-//! The past of a long log: what things were as of a position, the newest runs of a million, and whether appends slow down.
+//! The past of a long log: what things were as of a position, the newest runs of a million, and whether appends slow
+//! down.
 
 mod long_log;
 

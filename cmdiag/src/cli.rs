@@ -211,7 +211,8 @@ pub struct DiagnoseArgs {
 pub enum RunsCommand {
     /// Two runs beside each other: what is new, came back, is worse, is gone, and what happened in between
     ///
-    /// Exit code 0: nothing is worse; 1: something is; 3: nothing is as far as both runs measured, but one did not measure all.
+    /// Exit code 0: nothing is worse; 1: something is; 3: nothing is as far as both runs measured, but one did not
+    /// measure all.
     Diff(crate::commands::runs_diff::RunsDiffArgs),
 }
 

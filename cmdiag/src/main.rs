@@ -21,8 +21,8 @@ use query_side::Moment;
 use std::process::ExitCode;
 use telemetry::Telemetry;
 
-/// Under load a sixth of the server's samples were in the C library's allocator; this one is made for many small values on
-/// many threads.
+/// Under load a sixth of the server's samples were in the C library's allocator; this one is made for many small values
+/// on many threads.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -83,6 +83,39 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             commands::done(platform, roles).await;
             code
         }
+        Command::Actions(command) => commands::actions::run(format, &command).map(|()| ExitCode::SUCCESS),
+        Command::Remediate(arguments) => {
+            let platform = Platform::connect(config, actor, false).await?;
+            let roles = Roles::start(&platform, &Role::ALL);
+            let platform = Platform { queries: roles.queries.clone(), ..platform };
+            let code = commands::remediate::run(&platform, format, &arguments).await;
+            commands::done(platform, roles).await;
+            code
+        }
+        Command::Projections(command) => {
+            let platform = Platform::connect(config, actor, false).await?;
+            let result = commands::projections::run(&platform, format, &command).await;
+            platform.shutdown().await;
+            result.map(|is_well| if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::History { stream, after, limit, .. } => {
+            let platform = Platform::connect(config, actor, false).await?;
+            let result = commands::history::run(&platform, format, (&stream, moment), after, limit).await;
+            platform.shutdown().await;
+            result.map(|()| ExitCode::SUCCESS)
+        }
+        other => look(other, config, actor, (moment, format)).await,
+    }
+}
+
+/// Obeys what reads the views, and those few changes that read them first.
+async fn look(
+    command: Command,
+    config: Config,
+    actor: Actor,
+    (moment, format): (Option<Moment>, Format),
+) -> Result<ExitCode> {
+    match command {
         Command::Deployment(command) => {
             looking(config, actor, (moment, format), async |platform| {
                 commands::deployment::run(platform, format, &command).await
@@ -113,15 +146,6 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             })
             .await
         }
-        Command::Actions(command) => commands::actions::run(format, &command).map(|()| ExitCode::SUCCESS),
-        Command::Remediate(arguments) => {
-            let platform = Platform::connect(config, actor, false).await?;
-            let roles = Roles::start(&platform, &Role::ALL);
-            let platform = Platform { queries: roles.queries.clone(), ..platform };
-            let code = commands::remediate::run(&platform, format, &arguments).await;
-            commands::done(platform, roles).await;
-            code
-        }
         Command::Remediations(command) => {
             looking(config, actor, (moment, format), async |platform| {
                 commands::remediations::run(platform, format, &command).await
@@ -140,18 +164,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             })
             .await
         }
-        Command::Projections(command) => {
-            let platform = Platform::connect(config, actor, false).await?;
-            let result = commands::projections::run(&platform, format, &command).await;
-            platform.shutdown().await;
-            result.map(|is_well| if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-        }
-        Command::History { stream, after, limit, .. } => {
-            let platform = Platform::connect(config, actor, false).await?;
-            let result = commands::history::run(&platform, format, (&stream, moment), after, limit).await;
-            platform.shutdown().await;
-            result.map(|()| ExitCode::SUCCESS)
-        }
+        other => anyhow::bail!("{other:?} does not look at the views"),
     }
 }
 

@@ -1,13 +1,13 @@
-//! Looking back, on any log: what stood where at a moment. A backend that can do it in one statement has its own way; both
-//! mean the same.
+//! Looking back, on any log: what stood where at a moment. A backend that can do it in one statement has its own way;
+//! both mean the same.
 
 use crate::log::{EventLog, LogError, RecordedEvent, StreamId};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{Position, StreamVersion};
 
-/// By how much the clock that records may have stepped back without an answer to "when" becoming wrong: events are recorded
-/// by the database's clock, one after another, so that only a step of that clock (or a change to another server) can
-/// make a later position carry an earlier time.
+/// By how much the clock that records may have stepped back without an answer to "when" becoming wrong: events are
+/// recorded by the database's clock, one after another, so that only a step of that clock (or a change to another
+/// server) can make a later position carry an earlier time.
 pub const CLOCK_STEP: TimeDelta = TimeDelta::seconds(5);
 
 /// How much is read at a time.

@@ -2,7 +2,8 @@
 //! changed in between.
 //!
 //! A problem is the same one in both runs where check and resource are (its finding). What one of the runs could not
-//! measure is undecided: neither new nor gone. [`ComparedProblem::baseline_state`] gives the word that SARIF has for it.
+//! measure is undecided: neither new nor gone. [`ComparedProblem::baseline_state`] gives the word that SARIF has for
+//! it.
 
 use crate::error::QueryError;
 use crate::page::PageRequest;

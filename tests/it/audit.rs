@@ -67,6 +67,7 @@ async fn a_history_is_sealed_verified_taken_away_and_attacked() {
     std::fs::write(folder.path().join("consistency.json"), &proof).unwrap();
     offline.run(&["audit", "consistency", "--verify", "consistency.json"]).await.succeeded();
 
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let health = reqwest::get(serving.url("/health")).await.unwrap().text().await.unwrap();
     assert!(health.contains("sealer:lag_events") && health.contains("publication:folder"), "{health}");
     the_running_role_changes_nothing(folder.path()).await;

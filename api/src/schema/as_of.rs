@@ -1,8 +1,8 @@
-//! Time travel: a query's root field that is asked as of a moment is answered from that moment, and so is all that is asked
-//! below it.
+//! Time travel: a query's root field that is asked as of a moment is answered from that moment, and so is all that is
+//! asked below it.
 //!
-//! The moment is written down under the root field's name in the answer; resolvers below find it by where they stand. Two
-//! root fields of one request may look at two moments.
+//! The moment is written down under the root field's name in the answer; resolvers below find it by where they stand.
+//! Two root fields of one request may look at two moments.
 
 use super::codes::{BAD_USER_INPUT, coded};
 use super::context::{at_least, queries, query_error, waited};

@@ -1,6 +1,6 @@
 //! Every mutation: accepted, refused as data, and idempotent by its key.
 
-use crate::support::Api;
+use crate::support::{Api, until};
 use domain::{Outcome, TenantId};
 use serde_json::{Value, json};
 
@@ -201,7 +201,14 @@ async fn nobody_reads_the_results_figures_or_events_of_another_tenant() {
     let api = Api::start().await;
     let deployment = api.deployment("records").await;
     let run = api.run(deployment, 1).await;
+    api.result(run, 0, Outcome::Critical).await;
     let finding = api.sighting(deployment, run, "store-1/000/a.docx", Outcome::Critical).await;
+    let at = api.head().await.0;
+    let seen = "query($at: Position) { runs(first: 1, atLeast: $at) { nodes { id } } }";
+    until("the views have caught up", async || {
+        api.answer(seen, json!({ "at": at })).await.get("errors").is_none().then_some(())
+    })
+    .await;
     let other = api.beside(TenantId::new("other").unwrap(), api.uncached()).await;
     let of = |kind: &str, id: &str| {
         format!("{{ history(stream: {{ type: {kind}, id: \"{id}\" }}, first: 5) {{ eventType }} }}")

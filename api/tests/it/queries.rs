@@ -168,6 +168,7 @@ async fn a_nested_query_takes_few_statements() {
     let statements = COUNTED.load(Ordering::SeqCst) - before;
     assert_eq!(data["runs"]["nodes"].as_array().unwrap().len(), 30);
     // The page, the deployments, their last runs and findings, the runs' results and findings, those findings' last
-    // runs: one statement each. A loader that gathers may need a second one where its ids come in two waves.
-    assert!((1..=12).contains(&statements), "{statements} statements for 30 runs");
+    // runs: one statement each. A loader that gathers needs another one for each wave in which its ids come, and a busy
+    // machine makes more waves; one statement for each run would be thirty and more.
+    assert!((1..=24).contains(&statements), "{statements} statements for 30 runs");
 }

@@ -1,5 +1,5 @@
-//! A log of millions of events, made by the server itself: each event's JSON is the domain's own, with the ids, times and
-//! numbers put in by SQL.
+//! A log of millions of events, made by the server itself: each event's JSON is the domain's own, with the ids, times
+//! and numbers put in by SQL.
 
 use crate::commands::{planned_check, result};
 use crate::events;
@@ -158,8 +158,8 @@ impl LongLog {
 const INSERT: &str = "INSERT INTO cmdiag.events (aggregate_type, aggregate_id, sequence, event_type, event_version, \
     payload, metadata, position, event_id, recorded_at)";
 
-/// Ids that grow, as those of new streams do; but those of findings come from what they are about, and lie anywhere. Times
-/// lie 2.6 s apart: a month for a million.
+/// Ids that grow, as those of new streams do; but those of findings come from what they are about, and lie anywhere.
+/// Times lie 2.6 s apart: a month for a million.
 const FUNCTIONS: &str = "
     CREATE FUNCTION numbered(kind integer, n bigint) RETURNS uuid IMMUTABLE PARALLEL SAFE LANGUAGE sql AS $$
         SELECT (CASE WHEN kind = 3 THEN lpad(to_hex(n * 2654435761 % 4294967296), 8, '0') ELSE '0190000' || kind END

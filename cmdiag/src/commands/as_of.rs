@@ -18,7 +18,8 @@ const VIEWS_BOUND: Duration = Duration::from_secs(30);
 /// Which moment.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub struct PastArgs {
-    /// As it was: with the event at this position and none after it, or with all that was recorded by this time, such as
+    /// As it was: with the event at this position and none after it, or with all that was recorded by this time, such
+    /// as
     /// 2026-03-01T08:00:00Z
     #[arg(long = "as-of", value_name = "POSITION|TIME")]
     pub as_of: Option<Moment>,

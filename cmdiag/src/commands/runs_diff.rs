@@ -24,8 +24,8 @@ pub struct RunsDiffArgs {
     pub deployment: Option<String>,
 }
 
-/// Prints what became of each problem. Exit code 0: nothing is worse; 1: something is new, came back or is worse; 3: nothing is
-/// worse as far as both runs measured, but one of them did not measure all.
+/// Prints what became of each problem. Exit code 0: nothing is worse; 1: something is new, came back or is worse; 3:
+/// nothing is worse as far as both runs measured, but one of them did not measure all.
 pub async fn run(platform: &Platform, format: Format, arguments: &RunsDiffArgs) -> Result<ExitCode> {
     let base = named(platform, arguments, &arguments.base).await?;
     let head = named(platform, arguments, &arguments.head).await?;

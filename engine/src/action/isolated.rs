@@ -13,8 +13,8 @@ const ERROR_BYTES_MAX: u64 = 4 * 1024;
 /// What such a process is given of our environment, beside the variables that hold the component's own secrets.
 const ENVIRONMENT: [&str; 4] = ["PATH", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR"];
 
-/// The program's allocator takes a gigabyte at its start, which it does not use: under a bound on memory nothing would be
-/// left, and not even a thread could begin.
+/// The program's allocator takes a gigabyte at its start, which it does not use: under a bound on memory nothing would
+/// be left, and not even a thread could begin.
 const COMMIT_ON_USE: (&str, &str) = ("MIMALLOC_ARENA_EAGER_COMMIT", "0");
 
 /// The program that runs actions which want a process of their own.

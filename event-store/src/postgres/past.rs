@@ -1,6 +1,6 @@
-//! Looking back in one statement each: the events of many streams up to a position by the streams' key, a position's time by
-//! the positions' key, and the position of a time by halving the log through that same key. No index of its own: the
-//! append pays nothing for it.
+//! Looking back in one statement each: the events of many streams up to a position by the streams' key, a position's
+//! time by the positions' key, and the position of a time by halving the log through that same key. No index of its
+//! own: the append pays nothing for it.
 
 use super::bounded;
 use super::read::{READ_PATIENCE, decode};
@@ -15,8 +15,8 @@ use std::collections::HashMap;
 /// The most events of one look back, whatever was asked for.
 const PAST_MAX: usize = 100_000;
 
-/// `$1` and `$2` streams, `$3` position, `$4` one more than the limit, `$5` types that are left out. No stream is read further than that, however long it
-/// is and however little of it was recorded by then.
+/// `$1` and `$2` streams, `$3` position, `$4` one more than the limit, `$5` types that are left out. No stream is read
+/// further than that, however long it is and however little of it was recorded by then.
 const READ_STREAMS: &str = "SELECT e.position, e.aggregate_type, e.aggregate_id, e.sequence, e.event_id, e.event_type, \
     e.event_version, e.payload, e.metadata, e.recorded_at \
     FROM unnest($1::text[], $2::text[]) AS s (aggregate_type, aggregate_id) \
@@ -26,8 +26,8 @@ const READ_STREAMS: &str = "SELECT e.position, e.aggregate_type, e.aggregate_id,
 
 const RECORDED_AT: &str = "SELECT recorded_at FROM cmdiag.events WHERE position = $1";
 
-/// `$1` the moment, `$2` the moment and a clock's step. What lies at the end of the halving is the last position that the
-/// moment can be at; from there it goes back to the first one that it is at. Where positions are missing (moved
+/// `$1` the moment, `$2` the moment and a clock's step. What lies at the end of the halving is the last position that
+/// the moment can be at; from there it goes back to the first one that it is at. Where positions are missing (moved
 /// elsewhere), the next one speaks for them.
 const POSITION_AT: &str = "WITH RECURSIVE search (low, high) AS ( \
         SELECT 0::bigint, coalesce(max(position), 0) FROM cmdiag.events \

@@ -1,5 +1,5 @@
-//! Deployments as they stood: a deployment's row is made of its own events, of those of its findings, and of how its last
-//! run ended.
+//! Deployments as they stood: a deployment's row is made of its own events, of those of its findings, and of how its
+//! last run ended.
 
 use super::over::{Stand, Stands};
 use super::rows::{Today, today_by_ids};
@@ -22,8 +22,9 @@ pub(crate) const FINDINGS_TODAY: &str = "SELECT f.id, f.deployment_id, \
     FROM view_findings f LEFT JOIN view_deployment_findings d ON d.finding_id = f.id \
     WHERE f.deployment_id = ANY($1) LIMIT $3";
 
-/// The last runs that had ended: nothing happens to a run after its end, so that its row's position is that of its end. Each
-/// end says all that a deployment keeps of its runs; the ends before it need not be told. `$1` deployments, `$2` position.
+/// The last runs that had ended: nothing happens to a run after its end, so that its row's position is that of its end.
+/// Each end says all that a deployment keeps of its runs; the ends before it need not be told. `$1` deployments, `$2`
+/// position.
 pub(crate) const LAST_ENDED: &str = "SELECT r.id FROM unnest($1::uuid[]) AS k(id) CROSS JOIN LATERAL ( \
         SELECT v.id FROM view_runs v WHERE v.deployment_id = k.id AND v.last_position <= $2 \
             AND v.status IN ('completed', 'timed_out', 'failed') \

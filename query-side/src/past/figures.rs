@@ -1,5 +1,5 @@
-//! Daily figures as they stood: days that nothing was added to since stand in today's view; the days from the first one that
-//! something was added to on are counted anew, from that day's part of the log.
+//! Daily figures as they stood: days that nothing was added to since stand in today's view; the days from the first one
+//! that something was added to on are counted anew, from that day's part of the log.
 
 use super::over::{Stand, Statement};
 use super::rows::rows_of;

@@ -1,8 +1,8 @@
 //! Lists as they stood.
 //!
-//! Runs and remediations are listed by when they were asked for, deployments by name: neither ever changes, so that the list
-//! is walked in today's view, over those that were there, and a page is cut from what they were like. Findings are listed
-//! by when they were last seen, which changes: all that are asked for are made first.
+//! Runs and remediations are listed by when they were asked for, deployments by name: neither ever changes, so that the
+//! list is walked in today's view, over those that were there, and a page is cut from what they were like. Findings are
+//! listed by when they were last seen, which changes: all that are asked for are made first.
 
 use super::deployments::TABLE as DEPLOYMENTS;
 use super::over::{Stand, Stands, Statement};

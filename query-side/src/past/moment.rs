@@ -52,8 +52,8 @@ pub struct AsOf {
 }
 
 impl Queries {
-    /// The same queries, as of a moment; each answers as it would have answered then. Waits, bounded, until the views have
-    /// come as far.
+    /// The same queries, as of a moment; each answers as it would have answered then. Waits, bounded, until the views
+    /// have come as far.
     pub async fn as_of(&self, moment: Moment, bound: Duration) -> Result<Self, Behind> {
         let as_of = self.locate(moment).await?;
         self.wait_for(as_of.position, bound).await?;

@@ -1,7 +1,7 @@
 //! A present's statement over the rows of the past.
 //!
-//! The statement's tables are shadowed by common table expressions of the same names, made of the rows as they stood; their
-//! columns and types are the tables' own. `now()` becomes the moment.
+//! The statement's tables are shadowed by common table expressions of the same names, made of the rows as they stood;
+//! their columns and types are the tables' own. `now()` becomes the moment.
 
 use super::{AsOf, Past};
 use crate::error::QueryError;
@@ -15,8 +15,8 @@ pub(crate) enum Stand {
     Rows(Vec<String>),
     /// What the table holds up to the position: for tables that are only added to.
     Added,
-    /// What was there at the position, as it is today, up to a time where that bounds it: the rows of aggregates of this
-    /// type whose first event is not after it. For columns that never change.
+    /// What was there at the position, as it is today, up to a time where that bounds it: the rows of aggregates of
+    /// this type whose first event is not after it. For columns that never change.
     Begun {
         /// The aggregate's type.
         aggregate: &'static str,

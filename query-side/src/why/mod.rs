@@ -1,10 +1,10 @@
 //! Why: who asked for what, what was decided, what happened, and what followed, as a graph.
 //!
-//! A request sends a command; a command decides events (or is refused, with the reason); an event is answered by further
-//! commands. [`walk`] goes from what is asked about to its causes, up to whoever asked, and to its consequences, down to
-//! a depth and a number that the caller bounds; [`graph`] makes nodes and edges of it. [`origin`] answers in one call
-//! where a finding comes from: the run, who asked for it, the check and its pack in their versions, the thresholds in
-//! force, and the measurement itself.
+//! A request sends a command; a command decides events (or is refused, with the reason); an event is answered by
+//! further commands. [`walk`] goes from what is asked about to its causes, up to whoever asked, and to its
+//! consequences, down to a depth and a number that the caller bounds; [`graph`] makes nodes and edges of it. [`origin`]
+//! answers in one call where a finding comes from: the run, who asked for it, the check and its pack in their versions,
+//! the thresholds in force, and the measurement itself.
 //!
 //! Whatever belongs to another tenant is not there.
 

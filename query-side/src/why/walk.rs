@@ -1,4 +1,5 @@
-//! From what is asked about to its causes and its consequences. Each level is one statement and bounded reads of the log.
+//! From what is asked about to its causes and its consequences. Each level is one statement and bounded reads of the
+//! log.
 
 use super::commands::{self, CommandView};
 use super::{WhyBounds, graph};

@@ -152,7 +152,7 @@ impl<'a> Saga<'a> {
         self.undone(id, &plan, &before, at).await;
         remediator.stop().await;
         let (forward, back) = (there.effects(), back.effects());
-        println!("    there: {}; back: {}", words(&forward), words(&back));
+        tracing::info!(there = words(&forward), back = words(&back), "undisturbed");
         Undisturbed { plan, forward, back, events, end }
     }
 

@@ -1,5 +1,5 @@
-//! What explains, on a story that the whole platform tells: runs are asked for, planned, queued, measured by a real probe,
-//! judged, recorded, and answered with findings, on a real PostgreSQL.
+//! What explains, on a story that the whole platform tells: runs are asked for, planned, queued, measured by a real
+//! probe, judged, recorded, and answered with findings, on a real PostgreSQL.
 
 mod comparing;
 mod what_if;
@@ -190,8 +190,8 @@ impl Told {
         run
     }
 
-    /// What nine runs saw: host-a gets worse, recovers, can not be measured, is judged by another version of the check and
-    /// by an overridden threshold, and relapses; host-b stays at 65.
+    /// What nine runs saw: host-a gets worse, recovers, can not be measured, is judged by another version of the check
+    /// and by an overridden threshold, and relapses; host-b stays at 65.
     pub async fn whole(symptom: &str) -> Self {
         let mut told = Self::begin().await;
         for figure in ["50", "85.5", "95", "50", "50"] {
