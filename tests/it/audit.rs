@@ -36,6 +36,8 @@ async fn all_is_signed(cmdiag: &Cmdiag, published: &Path) -> serde_json::Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_history_is_sealed_verified_taken_away_and_attacked() {
+    // An error says that a provider is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let folder = test_folder();
     let published = folder.path().join("published");
     std::fs::write(folder.path().join("cmdiag.toml"), "[audit]\ncheckpoint_seconds = 1\n").unwrap();
