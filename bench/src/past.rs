@@ -58,8 +58,8 @@ pub async fn run(world: &World) -> Result<Vec<Figure>> {
 
 /// The views that are asked, from the log; the others say that they have come as far, and are not asked.
 async fn fill_views(pool: &PgPool, log: Arc<dyn EventLog>) -> Result<()> {
-    let asked = |view: &Box<dyn Projection>| ["deployments", "findings", "runs"].contains(&view.name());
-    let (asked, others): (Vec<_>, Vec<_>) = projections::all().into_iter().partition(asked);
+    let asked = |view: &dyn Projection| ["deployments", "findings", "runs"].contains(&view.name());
+    let (asked, others): (Vec<_>, Vec<_>) = projections::all().into_iter().partition(|view| asked(view.as_ref()));
     replay(pool, Arc::clone(&log), asked, &ReplayOptions::default()).await.context("fill the views")?;
     let head = log.head().await?;
     for view in others {

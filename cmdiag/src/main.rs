@@ -104,7 +104,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             platform.shutdown().await;
             result.map(|()| ExitCode::SUCCESS)
         }
-        other => look(other, config, actor, (moment, format)).await,
+        other => Box::pin(look(other, config, actor, (moment, format))).await,
     }
 }
 

@@ -1,5 +1,7 @@
 //! The queries.
 
+#![allow(clippy::too_many_arguments, reason = "a field has as many arguments as its question")]
+
 use super::as_of::{AsOfInput, Told, begin, load};
 use super::codes::{BAD_USER_INPUT, coded};
 use super::context::{FIRST, connection, connection_by, list_cost, owner, page_request, queries, query_error, tenant};

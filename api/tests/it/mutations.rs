@@ -223,7 +223,7 @@ async fn nobody_reads_the_results_figures_or_events_of_another_tenant() {
         (of("DIAGNOSTIC_RUN", &run.to_string()), "/history"),
         (of("FINDING", &finding.to_string()), "/history"),
     ] {
-        let length = |data: &serde_json::Value| data.pointer(list).and_then(|rows| Some(rows.as_array()?.len()));
+        let length = |data: &Value| data.pointer(list).and_then(|rows| Some(rows.as_array()?.len()));
         let own = api.data(&query, json!({})).await;
         assert!(length(&own) > Some(0), "{query}: {own}");
         let stranger = other.data(&query, json!({})).await;

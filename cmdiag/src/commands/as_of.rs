@@ -29,12 +29,13 @@ impl Command {
     /// The moment that it looks at; none: the present.
     pub fn moment(&self) -> Option<Moment> {
         let past = match self {
-            Self::Runs { past, .. } | Self::History { past, .. } => past,
-            Self::Deployment(DeploymentCommand::List { past } | DeploymentCommand::Show { past, .. }) => past,
-            Self::Findings(FindingsCommand::List { past, .. } | FindingsCommand::Show { past, .. }) => past,
-            Self::Remediations(RemediationsCommand::List { past, .. } | RemediationsCommand::Show { past, .. }) => past,
-            Self::Policy(PolicyCommand::List { past } | PolicyCommand::Show { past, .. }) => past,
-            Self::EmergencyStop(EmergencyStopCommand::Status { past }) => past,
+            Self::Runs { past, .. }
+            | Self::History { past, .. }
+            | Self::Deployment(DeploymentCommand::List { past } | DeploymentCommand::Show { past, .. })
+            | Self::Findings(FindingsCommand::List { past, .. } | FindingsCommand::Show { past, .. })
+            | Self::Remediations(RemediationsCommand::List { past, .. } | RemediationsCommand::Show { past, .. })
+            | Self::Policy(PolicyCommand::List { past } | PolicyCommand::Show { past, .. })
+            | Self::EmergencyStop(EmergencyStopCommand::Status { past }) => past,
             _ => return None,
         };
         past.as_of

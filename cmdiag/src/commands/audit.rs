@@ -275,7 +275,9 @@ fn show(report: &Report, options: &VerifyOptions, format: Format) -> Result<Exit
     match proven.published_to {
         Some(to) => output::line(&format!("  by {} published checkpoint(s) up to {to}", options.published.len()))?,
         None => {
-            output::line("  by no published checkpoint (--checkpoints): a history written anew as a whole is not seen")?
+            output::line(
+                "  by no published checkpoint (--checkpoints): a history written anew as a whole is not seen",
+            )?;
         }
     }
     if report.unsealed > 0 {
@@ -313,7 +315,7 @@ async fn checkpoints(platform: &Platform, format: Format, after: u64, limit: u32
         rows.push(json!({
             "number": said.number,
             "tree_size": said.tree_size,
-            "root": said.root.iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
+            "root": hex::encode(said.root),
             "head_at": said.head_at,
             "signed_at": said.signed_at,
             "key_id": said.key_id,

@@ -36,7 +36,7 @@ pub async fn list(platform: &Platform, format: Format) -> Result<()> {
     for key in history.all() {
         let id = key.key.id();
         // A file that is there and not readable is worth a word, too.
-        let here = keyring.signer(&id).map(|signer| signer.is_some()).unwrap_or(false);
+        let here = keyring.signer(&id).is_ok_and(|signer| signer.is_some());
         rows.push(json!({
             "position": key.position,
             "key_id": id,

@@ -131,7 +131,9 @@ impl Roles {
         self.queries = platform.queries.clone().with_watches(watches);
         let recording = super::exchanges::record_all(platform.pool.clone(), (*platform.bus).clone());
         let recording = self.cancel.clone().run_until_cancelled_owned(recording);
-        self.recording = Some(tokio::spawn(async move { drop(recording.await) }));
+        self.recording = Some(tokio::spawn(async move {
+            recording.await;
+        }));
     }
 
     fn start_processes(&mut self, platform: &Platform) {

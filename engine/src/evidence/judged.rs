@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn what_is_judged_is_what_is_read_back() {
         // These change by one unit in the last place on the way through text with serde_json's own reading.
-        for value in [0.1 + 0.2, 1.0 / 3.0, 5e-324, 1.7976931348623157e308, 123_456.789_012_345_67] {
+        for value in [0.1 + 0.2, 1.0 / 3.0, 5e-324, f64::MAX, 123_456.789_012_345_67] {
             let mut first = record();
             first.rows = vec![Row::from_iter([("used".to_owned(), json!(value))])];
             let measurement = first.measurement(DateTime::UNIX_EPOCH);

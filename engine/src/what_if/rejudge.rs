@@ -114,7 +114,9 @@ fn probe_of(check: &Check) -> Option<toml::Table> {
 
 fn as_result(result: &CheckResult, check: &Check, judgement: Judgement) -> CheckResult {
     let mut observations = judgement.observations;
-    observations.iter_mut().for_each(|seen| seen.evidence.hash.clone_from(&result.evidence));
+    for seen in &mut observations {
+        seen.evidence.hash.clone_from(&result.evidence);
+    }
     let new = CheckResult {
         key: result.key.clone(),
         version: check.version.clone(),

@@ -60,9 +60,11 @@ impl Upcaster for Forgotten {
 fn upcast(events: &[RecordedEvent], step: Arc<dyn Upcaster>) -> Vec<RecordedEvent> {
     let event_type = step.event_type().to_owned();
     let upcasters = Upcasters::new([step]).unwrap();
-    let old = |event: &RecordedEvent| match event.event_type == event_type {
-        true => upcasters.apply(RecordedEvent { event_version: "0".to_owned(), ..event.clone() }).unwrap(),
-        false => event.clone(),
+    let old = |event: &RecordedEvent| {
+        if event.event_type != event_type {
+            return event.clone();
+        }
+        upcasters.apply(RecordedEvent { event_version: "0".to_owned(), ..event.clone() }).unwrap()
     };
     events.iter().map(old).collect()
 }

@@ -229,7 +229,7 @@ impl Past<'_> {
         T: Keyset + for<'r> FromRow<'r, PgRow>,
     {
         let wanted = usize::try_from(page.limit()?).unwrap_or_default();
-        let first = page.first.max(TOGETHER_LEAST).min(PageRequest::MAX);
+        let first = page.first.clamp(TOGETHER_LEAST, PageRequest::MAX);
         let (mut found, mut looked_at) = (Vec::new(), 0);
         let mut request = PageRequest { first, after: page.after.clone() };
         loop {

@@ -38,7 +38,7 @@ impl Statement {
     /// As the present has it.
     pub(crate) fn of(mut builder: QueryBuilder<'static, Postgres>) -> Result<Self, QueryError> {
         let mut query = builder.build();
-        let arguments = query.take_arguments().map_err(|error| sqlx::Error::Encode(error))?.unwrap_or_default();
+        let arguments = query.take_arguments().map_err(sqlx::Error::Encode)?.unwrap_or_default();
         Ok(Self { sql: query.sql().to_owned(), arguments })
     }
 

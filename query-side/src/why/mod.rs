@@ -85,21 +85,23 @@ impl Queries {
         let mut walk = Walk::new(self, tenant, bounds)?;
         let stream = |kind: &'static str, id: Uuid| (kind, id);
         let found = match subject {
-            WhySubject::Finding(id) => walk.from_streams(&[stream(FINDING, id.0)]).await?,
-            WhySubject::Run(id) => walk.from_streams(&[stream(DIAGNOSTIC_RUN, id.0)]).await?,
-            WhySubject::Remediation(id) => walk.from_streams(&[stream(REMEDIATION, id.0)]).await?,
-            WhySubject::Event(id) => walk.from_event(id).await?,
-            WhySubject::Command(id) => walk.from_command(id.0).await?,
+            WhySubject::Finding(id) => walk.begin_at_streams(&[stream(FINDING, id.0)]).await?,
+            WhySubject::Run(id) => walk.begin_at_streams(&[stream(DIAGNOSTIC_RUN, id.0)]).await?,
+            WhySubject::Remediation(id) => walk.begin_at_streams(&[stream(REMEDIATION, id.0)]).await?,
+            WhySubject::Event(id) => walk.begin_at_event(id).await?,
+            WhySubject::Command(id) => walk.begin_at_command(id.0).await?,
             WhySubject::Any(id) => {
                 let streams = [FINDING, DIAGNOSTIC_RUN, REMEDIATION].map(|kind| stream(kind, id));
-                walk.from_streams(&streams).await? || walk.from_command(id).await? || walk.from_event(id).await?
+                walk.begin_at_streams(&streams).await?
+                    || walk.begin_at_command(id).await?
+                    || walk.begin_at_event(id).await?
             }
         };
         if !found {
             return Ok(None);
         }
-        walk.to_the_causes().await?;
-        walk.to_the_consequences().await?;
+        walk.walk_to_the_causes().await?;
+        walk.walk_to_the_consequences().await?;
         let origin = match walk.finding() {
             Some(finding) => self.finding_origin(tenant, finding).await?,
             None => None,

@@ -72,7 +72,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Begins with the first of these streams that there is: its first event and its newest ones.
-    pub async fn from_streams(&mut self, streams: &[(&str, Uuid)]) -> Result<bool, QueryError> {
+    pub async fn begin_at_streams(&mut self, streams: &[(&str, Uuid)]) -> Result<bool, QueryError> {
         for (kind, id) in streams {
             let events = self.stream(kind, *id).await?;
             if events.is_empty() {
@@ -91,15 +91,17 @@ impl<'a> Walk<'a> {
     }
 
     /// Begins with an event.
-    pub async fn from_event(&mut self, id: Uuid) -> Result<bool, QueryError> {
+    pub async fn begin_at_event(&mut self, id: Uuid) -> Result<bool, QueryError> {
         let found = self.by_ids(&[id]).await?;
         self.subjects = found.iter().map(|event| event.event_id).collect();
-        found.into_iter().for_each(|event| self.take(event));
+        for event in found {
+            self.take(event);
+        }
         Ok(!self.subjects.is_empty())
     }
 
     /// Begins with a command: its events, or itself where it has none.
-    pub async fn from_command(&mut self, id: Uuid) -> Result<bool, QueryError> {
+    pub async fn begin_at_command(&mut self, id: Uuid) -> Result<bool, QueryError> {
         let found = commands::read(self.queries.pool(), &[id]).await?.pop();
         let Some(command) = found.filter(|command| command.tenant == self.tenant.as_str()) else { return Ok(false) };
         if let Some((first, last)) = command.positions {
@@ -107,7 +109,9 @@ impl<'a> Walk<'a> {
             self.truncated |= last - first >= self.bounds.nodes;
             let events = self.own(self.log.read_all(Position(first - 1), limit).await?);
             self.subjects = events.iter().map(|event| event.event_id).collect();
-            events.into_iter().for_each(|event| self.take(event));
+            for event in events {
+                self.take(event);
+            }
         } else {
             self.subjects = vec![id];
             self.silent.push(command);
@@ -116,7 +120,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Up: from each event to the one that its command answered, until somebody outside asked.
-    pub async fn to_the_causes(&mut self) -> Result<(), QueryError> {
+    pub async fn walk_to_the_causes(&mut self) -> Result<(), QueryError> {
         for _ in 0..self.bounds.depth {
             let of_events = self.events.values().filter_map(|event| event.metadata.causation_id);
             let of_commands = self.silent.iter().filter_map(|command| command.causation_id);
@@ -144,7 +148,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Down: to the events that answer, and to the commands that were refused or had nothing to do.
-    pub async fn to_the_consequences(&mut self) -> Result<(), QueryError> {
+    pub async fn walk_to_the_consequences(&mut self) -> Result<(), QueryError> {
         self.remediations_of_the_finding().await?;
         let mut frontier = self.subjects.clone();
         for _ in 0..self.bounds.depth {
@@ -168,7 +172,9 @@ impl<'a> Walk<'a> {
             fresh.truncate(room);
             let events = self.at(&fresh).await?;
             frontier = events.iter().map(|event| event.event_id).collect();
-            events.into_iter().for_each(|event| self.take(event));
+            for event in events {
+                self.take(event);
+            }
         }
         self.truncated |= !frontier.is_empty();
         Ok(())

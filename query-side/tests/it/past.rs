@@ -36,12 +36,15 @@ async fn lists(queries: &Queries, number: usize) -> Answers {
     let some = PageRequest::first(7);
     let runs = queries.runs(&RunFilter::default(), &all).await.unwrap();
     let deployment = runs.items.get(number % runs.items.len().max(1)).map(|run| run.deployment_id);
-    let statuses = if number % 2 == 0 { RunStatus::UNDER_WAY.to_vec() } else { vec![RunStatus::Completed] };
+    let statuses = if number.is_multiple_of(2) { RunStatus::UNDER_WAY.to_vec() } else { vec![RunStatus::Completed] };
     let narrow = RunFilter { deployment, statuses, ..RunFilter::default() };
     let cut = PageRequest { after: runs.items.get(number % 11).map(query_side::Keyset::cursor), ..some.clone() };
     let findings = FindingFilter { deployment, ..FindingFilter::default() };
-    let present =
-        FindingFilter { statuses: FindingStatus::PRESENT.to_vec(), muted: Some(number % 3 == 0), ..findings.clone() };
+    let present = FindingFilter {
+        statuses: FindingStatus::PRESENT.to_vec(),
+        muted: Some(number.is_multiple_of(3)),
+        ..findings.clone()
+    };
     let retired = DeploymentFilter { include_retired: true, ..DeploymentFilter::default() };
     let open = RemediationFilter { at_rest: Some(false), deployment, ..RemediationFilter::default() };
     let failed = RemediationFilter { phases: vec![RemediationPhase::Failed], ..RemediationFilter::default() };
