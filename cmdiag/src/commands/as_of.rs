@@ -28,15 +28,15 @@ pub struct PastArgs {
 impl Command {
     /// The moment that it looks at; none: the present.
     pub fn moment(&self) -> Option<Moment> {
-        let past = match self {
-            Self::Runs { past, .. }
-            | Self::History { past, .. }
-            | Self::Deployment(DeploymentCommand::List { past } | DeploymentCommand::Show { past, .. })
-            | Self::Findings(FindingsCommand::List { past, .. } | FindingsCommand::Show { past, .. })
-            | Self::Remediations(RemediationsCommand::List { past, .. } | RemediationsCommand::Show { past, .. })
-            | Self::Policy(PolicyCommand::List { past } | PolicyCommand::Show { past, .. })
-            | Self::EmergencyStop(EmergencyStopCommand::Status { past }) => past,
-            _ => return None,
+        let (Self::Runs { past, .. }
+        | Self::History { past, .. }
+        | Self::Deployment(DeploymentCommand::List { past } | DeploymentCommand::Show { past, .. })
+        | Self::Findings(FindingsCommand::List { past, .. } | FindingsCommand::Show { past, .. })
+        | Self::Remediations(RemediationsCommand::List { past, .. } | RemediationsCommand::Show { past, .. })
+        | Self::Policy(PolicyCommand::List { past } | PolicyCommand::Show { past, .. })
+        | Self::EmergencyStop(EmergencyStopCommand::Status { past })) = self
+        else {
+            return None;
         };
         past.as_of
     }
