@@ -21,11 +21,14 @@ use tokio::task::JoinSet;
 
 /// How it is measured, for the page.
 pub const HOW: &str = "One log of ten million events: a million runs of 1,000 deployments (six events each), and the four \
-    findings that each run sees (100,000 in all: each opens once and is seen again 39 times, spread over the whole log). \
-    It is made by the server itself, set by set, into the platform's own table with all its keys; the views of deployments, \
+    findings that each run sees (100,000 in all: each opens once and is seen again 39 times, spread over the \
+    whole log). \
+    It is made by the server itself, set by set, into the platform's own table with all its keys; the views of \
+    deployments, \
     findings and runs are then filled from it by the projections. `past.state`: a run, a finding or a deployment (one \
     third each) as of a random position, one after another, through `Queries::as_of`; the moment is found, the \
-    views' state is looked at, and what has changed since is folded from the streams. `past.lists`: a page of 50 runs, and \
+    views' state is looked at, and what has changed since is folded from the streams. `past.lists`: a page of \
+    50 runs, and \
     the findings of a deployment, as of a random position. `past.history-page`: 50 runs of the present, newest first, \
     under a filter and from a random cursor on; the plan is read as well. `past.append`: appends of one event by eight \
     writers, in turns to this log and to an empty one on the same server; the ratio of their p95 within a round, the \

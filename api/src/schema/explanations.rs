@@ -23,7 +23,7 @@ const RUNS_MAX: i32 = 10_000;
 
 /// What is asked about: one of them.
 #[derive(InputObject)]
-#[allow(clippy::struct_field_names, reason = "the names are the schema's")]
+#[expect(clippy::struct_field_names, reason = "the names are the schema's")]
 pub struct WhySubjectInput {
     /// A finding: where it comes from and what followed.
     finding_id: Option<ID>,

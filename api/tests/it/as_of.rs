@@ -43,7 +43,8 @@ async fn all_that_is_asked_below_a_moment_is_of_that_moment() {
 
     // Two root fields, two moments, and the present beside them.
     let query = "query($id: ID!, $a: Position!, $b: Position!) { \
-        a: deployment(id: $id, asOf: { position: $a }) { health asOf { position recordedAt } findings { nodes { id } } } \
+        a: deployment(id: $id, asOf: { position: $a }) { health asOf { position recordedAt } findings { nodes { \
+        id } } } \
         b: deployment(id: $id, asOf: { position: $b }) { health asOf { position } findings { nodes { id } } } \
         now: deployment(id: $id) { health asOf { position } findings { nodes { id } } } }";
     let read = api.data(query, json!({ "id": id, "a": registered, "b": warned })).await;

@@ -146,7 +146,8 @@ impl LongLog {
             "{INSERT} SELECT e.kind, e.id, e.sequence, e.event_type, '1', e.payload::json, '{}', \
              {deployments} + k * {TOGETHER} + e.number + 1, gen_random_uuid(), v.recorded \
              FROM generate_series($1::bigint, $2::bigint) k \
-             CROSS JOIN LATERAL (SELECT numbered(2, k)::text AS run, numbered(1, k % {deployments})::text AS deployment, \
+             CROSS JOIN LATERAL (SELECT numbered(2, k)::text AS run, numbered(1, k % {deployments})::text AS \
+             deployment, \
                  recorded({deployments} + k) AS recorded, shown({deployments} + k) AS at) v{findings} \
              CROSS JOIN LATERAL (VALUES {events}) AS e (number, kind, id, sequence, event_type, payload) \
              ORDER BY k, e.number",

@@ -277,7 +277,8 @@ mod tests {
     const EVENTS: &str = "INSERT INTO cmdiag.events (aggregate_type, aggregate_id, sequence, event_type, event_version, \
             payload, metadata, position) \
         SELECT kind, id(n)::text, 1, 'Happened', '1', '{}', '{}', 4 * n + place FROM generate_series(1, 20000) n, \
-            (VALUES ('Deployment', -3), ('DiagnosticRun', -2), ('Finding', -1), ('Remediation', 0)) AS k (kind, place); \
+            (VALUES ('Deployment', -3), ('DiagnosticRun', -2), ('Finding', -1), ('Remediation', 0)) AS k (kind, \
+            place); \
         ANALYZE cmdiag.events;";
 
     async fn world() -> (TestDatabase, PgPool, Queries) {
