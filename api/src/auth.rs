@@ -35,9 +35,11 @@ pub fn actor_of(options: &ApiOptions, authorization: Option<&str>) -> Result<Act
     options.tokens.iter().find(|known| known.digest == digest).map(|known| known.actor.clone()).ok_or(Unauthenticated)
 }
 
-/// Whether the actor decides about the platform itself: where no tokens are set, everybody does.
+/// Whether the actor decides about the platform itself: where no tokens are set, everybody does. One of several tokens of
+/// an actor that may not keeps them all from it.
 pub fn is_operator(options: &ApiOptions, actor: &Actor) -> bool {
-    options.tokens.is_empty() || options.tokens.iter().any(|token| token.operator && token.actor == *actor)
+    let mut own = options.tokens.iter().filter(|token| token.actor == *actor).peekable();
+    options.tokens.is_empty() || (own.peek().is_some() && own.all(|token| token.operator))
 }
 
 /// The request's `Authorization`, where it is text.

@@ -120,14 +120,23 @@ impl Publisher {
     ) -> PublisherHandle {
         let mut handle = PublisherHandle { statuses: Vec::new(), tasks: Vec::new() };
         for sink in &options.sinks {
-            let status = PublisherStatus { sink: sink.name(), number: 0, at: None, failure: None };
+            let mut status = PublisherStatus { sink: sink.name(), number: 0, at: None, failure: None };
+            // A redirect to a page that says 200 would pass for a checkpoint that was kept.
+            let client = match reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build() {
+                Ok(client) => client,
+                Err(error) => {
+                    status.failure = Some(format!("no HTTP client: {error}"));
+                    handle.statuses.push(watch::Sender::new(status).subscribe());
+                    continue;
+                }
+            };
             let publisher = Self {
                 pool: pool.clone(),
                 sink: sink.clone(),
                 sealer: sealer.clone(),
                 options: options.clone(),
                 status: watch::Sender::new(status),
-                client: reqwest::Client::new(),
+                client,
             };
             handle.statuses.push(publisher.status.subscribe());
             let cancel = cancel.clone();

@@ -91,6 +91,13 @@ pub async fn sealed_to(db: impl PgExecutor<'_>) -> Result<u64, sqlx::Error> {
     Ok(last.unwrap_or(0) as u64)
 }
 
+/// The size of the largest tree that a checkpoint tells of.
+pub async fn signed_to(db: impl PgExecutor<'_>) -> Result<u64, sqlx::Error> {
+    let largest: Option<i64> =
+        sqlx::query_scalar("SELECT max(tree_size) FROM cmdiag.audit_checkpoints").fetch_one(db).await?;
+    Ok(largest.unwrap_or(0) as u64)
+}
+
 /// The position of the newest event.
 pub async fn log_end(db: impl PgExecutor<'_>) -> Result<u64, sqlx::Error> {
     let end: i64 = sqlx::query_scalar("SELECT coalesce(max(position), 0) FROM cmdiag.events").fetch_one(db).await?;

@@ -23,7 +23,7 @@ pub mod views;
 
 mod connection;
 mod copying;
-mod decisions;
+pub mod decisions;
 mod json;
 
 pub use connection::Place;

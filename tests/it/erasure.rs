@@ -1,5 +1,5 @@
-//! Erasing somebody, from the command line: the name is nowhere on the disk of the database, the master key is taken
-//! care of, and the history still verifies.
+//! Erasing somebody, from the command line: no event holds the name, the master key is taken care of, and the
+//! history still verifies.
 
 use acceptance_tests::{Cmdiag, Finished};
 use private_servers::testing::{TestDatabase, test_folder};

@@ -3,7 +3,7 @@
 use crate::error::VaultError;
 use crate::table;
 use chrono::{DateTime, Utc};
-use domain::{ContentHash, SubjectId};
+use domain::{ContentHash, SubjectId, TenantId};
 use sqlx::PgPool;
 
 /// A key that is no more.
@@ -15,16 +15,17 @@ pub struct Destroyed {
     pub destroyed_at: DateTime<Utc>,
 }
 
-/// Destroys the key of a subject, and what finds the subject by name. `None` where there is no such subject. Needs no
+/// Destroys the key of a subject, and what finds the subject by name. `None` where the
+/// tenant has no such subject. Needs no
 /// master key.
-pub async fn destroy(pool: &PgPool, subject: SubjectId) -> Result<Option<Destroyed>, VaultError> {
-    table::forget(pool, subject).await?;
-    let Some(record) = table::get(pool, subject).await? else { return Ok(None) };
+pub async fn destroy(pool: &PgPool, tenant: &TenantId, subject: SubjectId) -> Result<Option<Destroyed>, VaultError> {
+    table::forget(pool, tenant, subject).await?;
+    let Some(record) = table::get_of(pool, tenant, subject).await? else { return Ok(None) };
     let destroyed_at = record.erased_at.ok_or(VaultError::Damaged(subject))?;
     Ok(Some(Destroyed { key_fingerprint: record.key_fingerprint, destroyed_at }))
 }
 
-/// Whether there is such a subject, erased or not.
-pub async fn exists(pool: &PgPool, subject: SubjectId) -> Result<bool, VaultError> {
-    Ok(table::get(pool, subject).await?.is_some())
+/// Whether the tenant has such a subject, erased or not.
+pub async fn exists(pool: &PgPool, tenant: &TenantId, subject: SubjectId) -> Result<bool, VaultError> {
+    Ok(table::get_of(pool, tenant, subject).await?.is_some())
 }

@@ -135,15 +135,6 @@ pub(crate) async fn list(
     rows.into_iter().map(ListedRow::record).collect()
 }
 
-/// One subject, whosever.
-pub(crate) async fn get(pool: &PgPool, subject: SubjectId) -> Result<Option<SubjectRecord>, VaultError> {
-    let query = sqlx::query_as::<_, ListedRow>(
-        "SELECT subject_id, fingerprint::bytea AS fingerprint, created_at, erased_at FROM cmdiag.subjects \
-         WHERE subject_id = $1",
-    );
-    in_time(query.bind(subject.0).fetch_optional(pool)).await?.map(ListedRow::record).transpose()
-}
-
 /// One of a tenant's.
 pub(crate) async fn get_of(
     pool: &PgPool,
@@ -158,12 +149,12 @@ pub(crate) async fn get_of(
 }
 
 /// Nulls the key and what finds it; nothing to do where that is done.
-pub(crate) async fn forget(pool: &PgPool, subject: SubjectId) -> Result<(), VaultError> {
+pub(crate) async fn forget(pool: &PgPool, tenant: &TenantId, subject: SubjectId) -> Result<(), VaultError> {
     let update = sqlx::query(
         "UPDATE cmdiag.subjects SET lookup = NULL, wrapped_key = NULL, erased_at = clock_timestamp() \
-         WHERE subject_id = $1 AND wrapped_key IS NOT NULL",
+         WHERE tenant = $1 AND subject_id = $2 AND wrapped_key IS NOT NULL",
     );
-    in_time(update.bind(subject.0).execute(pool)).await.map(|_| ())
+    in_time(update.bind(tenant.as_str()).bind(subject.0).execute(pool)).await.map(|_| ())
 }
 
 /// How many commands on record name somebody openly. Looks at all of them.

@@ -211,7 +211,7 @@ async fn nobody_reads_the_results_figures_or_events_of_another_tenant() {
     .await;
     let other = api.beside(TenantId::new("other").unwrap(), api.uncached()).await;
     let of = |kind: &str, id: &str| {
-        format!("{{ history(stream: {{ type: {kind}, id: \"{id}\" }}, first: 5) {{ eventType }} }}")
+        format!("{{ history(stream: {{ type: {kind}, id: \"{id}\" }}, first: 5) {{ version }} }}")
     };
     for (query, list) in [
         (format!("{{ checkResults(runId: \"{run}\") {{ nodes {{ checkCode }} }} }}"), "/checkResults/nodes"),

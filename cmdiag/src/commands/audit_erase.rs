@@ -76,7 +76,16 @@ pub async fn erase_subject(platform: &Platform, format: Format, arguments: &Eras
     if is_by_name && arguments.reason.to_lowercase().contains(&named.to_lowercase()) {
         bail!("the reason names them, and it would stay: say why without saying who");
     }
-    let openly_named = if is_by_name { openly_named(platform, named).await } else { None };
+    // Before anything is destroyed: afterwards nobody is found by name any more.
+    let openly_named = if is_by_name {
+        let looked = platform.vault.openly_named(&platform.tenant, named).await;
+        Some(
+            looked
+                .context("the history from before names were sealed could not be looked through: nobody was erased")?,
+        )
+    } else {
+        None
+    };
     let reason = arguments.reason.clone();
     let erased = erase(&platform.bus, &platform.pool, subject, reason, platform.metadata()).await?;
     let erased = erased.with_context(|| format!("there is no subject {subject}"))?;
@@ -116,11 +125,6 @@ fn print(format: Format, document: &ErasedDocument) -> Result<()> {
 async fn find(platform: &Platform, text: &str) -> Result<SubjectId> {
     let found = platform.vault.find(&platform.tenant, text).await?;
     found.context("nobody is known under this name: they never acted since names are sealed, or are erased already")
-}
-
-async fn openly_named(platform: &Platform, text: &str) -> Option<i64> {
-    let asked = platform.vault.openly_named(&platform.tenant, text).await;
-    asked.inspect_err(|error| tracing::warn!(%error, "the history could not be looked through")).ok()
 }
 
 /// Lists subjects: by id only, for that is all that is known without their sealed names.

@@ -75,7 +75,8 @@ pub async fn rotate(platform: &Platform, arguments: &RotateArgs) -> Result<()> {
     let endorsement = old.filter(|_| !arguments.lost).map(|old| attest(&old, Some(&retired), &key));
     let endorsed = endorsement.is_some();
     let presented = presented(&signer, Some(&retired));
-    let command = AuditKeysCommand::Rotate { key: presented, endorsement, reason: arguments.reason.clone() };
+    let (retires, reason) = (retired_id.clone(), arguments.reason.clone());
+    let command = AuditKeysCommand::Rotate { key: presented, retires, endorsement, reason };
     let executed = platform.bus.execute::<AuditKeys>(AuditKeys::id(), command, platform.metadata()).await;
     let executed = match executed {
         Ok(executed) => executed,

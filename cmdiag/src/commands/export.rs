@@ -55,7 +55,7 @@ pub async fn run(config: Config, actor: Actor, format: Format, command: &ExportC
                 ExportCommand::Run(arguments) => run_report(&platform, arguments).await,
                 ExportCommand::Table(arguments) => table(&platform, arguments).await,
                 ExportCommand::Audit(arguments) => audit(&platform, arguments).await,
-                _ => Ok(()),
+                ExportCommand::Events(_) | ExportCommand::Verify { .. } => Err(anyhow!("that was exported above")),
             };
             commands::done(platform, roles).await;
             done(result)
@@ -230,7 +230,7 @@ async fn find_run(platform: &Platform, named: &str) -> Result<RunId> {
 async fn run_before(platform: &Platform, run: RunId) -> Result<RunId> {
     let of = platform.queries.run(run).await?.ok_or_else(|| anyhow!("there is no run {run}"))?;
     let found = ended_runs(platform, of.deployment_id, Some(&of)).await?;
-    let before = found.iter().find(|other| other.profile == of.profile && other.id != of.id).map(|run| run.id);
+    let before = found.iter().find(|other| other.id != of.id).map(|run| run.id);
     before.ok_or_else(|| anyhow!("no run of profile {} was completed before {run}", of.profile))
 }
 
@@ -245,6 +245,7 @@ async fn ended_runs(
         tenant: Some(platform.tenant.to_string()),
         deployment: Some(deployment),
         statuses: if before.is_some() { vec![RunStatus::Completed] } else { ended },
+        profile: before.map(|run| run.profile.clone()),
         until: before.map(|run| run.requested_at),
         ..RunFilter::default()
     };

@@ -35,7 +35,7 @@ pub async fn erase(
     reason: String,
     metadata: Metadata,
 ) -> Result<Option<Erased>, CommandError> {
-    if !vault::erasure::exists(pool, subject).await? {
+    if !vault::erasure::exists(pool, &metadata.tenant, subject).await? {
         return Ok(None);
     }
     bus.execute::<Subject>(subject.0, SubjectCommand::RequestErasure { reason }, metadata.clone()).await?;
@@ -49,7 +49,7 @@ async fn finish(
     subject: SubjectId,
     metadata: Metadata,
 ) -> Result<Option<Erased>, CommandError> {
-    let Some(destroyed) = destroy(pool, subject).await? else { return Ok(None) };
+    let Some(destroyed) = destroy(pool, &metadata.tenant, subject).await? else { return Ok(None) };
     bus.vault().forget(subject);
     let (key_fingerprint, destroyed_at) = (destroyed.key_fingerprint, destroyed.destroyed_at);
     let command = SubjectCommand::RecordErasure { key_fingerprint: key_fingerprint.clone(), destroyed_at };

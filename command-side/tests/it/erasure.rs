@@ -159,7 +159,10 @@ async fn a_crash_between_the_destruction_and_its_record_is_made_good_and_recorde
     let subject = sealed.subject(NAME).await;
     let request = SubjectCommand::RequestErasure { reason: "left the house".to_owned() };
     sealed.bus.execute::<Subject>(subject.0, request, metadata()).await.expect("it is asked for");
-    let destroyed = vault::erasure::destroy(&sealed.stage.pool, subject).await.expect("it answers").expect("one");
+    let destroyed = vault::erasure::destroy(&sealed.stage.pool, &TenantId::default(), subject)
+        .await
+        .expect("it answers")
+        .expect("one");
     let managers = sealed.managers();
     eventually("it is erased", || async { sealed.phase(subject).await == SubjectPhase::Erased }).await;
     let (state, version) = sealed.bus.load::<Subject>(subject.0).await.expect("the log answers");

@@ -33,8 +33,9 @@ pub struct PresentedKey {
 pub enum AuditKeysCommand {
     /// Begin with this key.
     Register { key: PresentedKey },
-    /// Go on with this key; without the signature of the key before it where that one is lost.
-    Rotate { key: PresentedKey, endorsement: Option<String>, reason: String },
+    /// Go on with this key; without the signature of the key before it where that one is lost. `retires`: the id of the key
+    /// in force that both signatures are about.
+    Rotate { key: PresentedKey, retires: String, endorsement: Option<String>, reason: String },
 }
 
 /// What can have happened to the keys.
@@ -85,6 +86,9 @@ pub enum AuditKeysRefusal {
     /// There is nothing to rotate.
     #[error("no signing key is registered")]
     NotRegistered,
+    /// Somebody else rotated first: what was signed is about a key that is not in force any more.
+    #[error("another key is in force meanwhile: look, and rotate again")]
+    Overtaken,
     /// A retired key does not come back.
     #[error("this signing key was in force before")]
     UsedBefore,
@@ -102,6 +106,7 @@ impl AuditKeysRefusal {
         match self {
             Self::AlreadyRegistered => "signing_key_registered",
             Self::NotRegistered => "signing_key_not_registered",
+            Self::Overtaken => "signing_key_overtaken",
             Self::UsedBefore => "signing_key_used_before",
             Self::Digits(_) => "signing_key_malformed",
             Self::Text(refusal) => refusal.code(),
@@ -141,8 +146,8 @@ impl Decider for AuditKeys {
     ) -> Result<Vec<AuditKeysEvent>, AuditKeysRefusal> {
         match command {
             AuditKeysCommand::Register { key } => register_key::decide(state, key, context),
-            AuditKeysCommand::Rotate { key, endorsement, reason } => {
-                rotate_key::decide(state, key, endorsement, reason, context)
+            AuditKeysCommand::Rotate { key, retires, endorsement, reason } => {
+                rotate_key::decide(state, (key, &retires), endorsement, reason, context)
             }
         }
     }
@@ -198,7 +203,9 @@ mod samples {
         AuditKeysCommand::Register { key: key(digit) }
     }
 
+    /// From `a`, which [`register`] begins with in these tests.
     pub fn rotate(digit: char, reason: &str) -> AuditKeysCommand {
-        AuditKeysCommand::Rotate { key: key(digit), endorsement: Some(key('e').proof), reason: reason.to_owned() }
+        let (retires, endorsement) = (key('a').key_id, Some(key('e').proof));
+        AuditKeysCommand::Rotate { key: key(digit), retires, endorsement, reason: reason.to_owned() }
     }
 }

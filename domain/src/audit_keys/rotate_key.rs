@@ -6,7 +6,7 @@ use crate::text::{REASON_CHARS_MAX, required};
 
 pub(super) fn decide(
     state: &AuditKeysState,
-    key: PresentedKey,
+    (key, retires): (PresentedKey, &str),
     endorsement: Option<String>,
     reason: String,
     context: &Context,
@@ -22,6 +22,9 @@ pub(super) fn decide(
     }
     if state.keys.iter().any(|(known, _)| *known == key.key_id) {
         return Err(AuditKeysRefusal::UsedBefore);
+    }
+    if retired != retires {
+        return Err(AuditKeysRefusal::Overtaken);
     }
     let PresentedKey { key_id, public_key, proof } = key;
     let (retired, by, at) = (retired.clone(), context.actor.clone(), context.now);
@@ -40,7 +43,12 @@ mod tests {
         let state = keys().when(rotate('b', "yearly")).then_types(&["SigningKeyRotated"]);
         assert_eq!(state.keys.last().unwrap().0, key('b').key_id);
         keys().when(rotate('a', "yearly")).then_nothing();
-        let lost = AuditKeysCommand::Rotate { key: key('b'), endorsement: None, reason: "the disk died".to_owned() };
+        let lost = AuditKeysCommand::Rotate {
+            key: key('b'),
+            retires: key('a').key_id,
+            endorsement: None,
+            reason: "the disk died".to_owned(),
+        };
         keys().when(lost).then_types(&["SigningKeyRotated"]);
     }
 
@@ -48,11 +56,12 @@ mod tests {
     fn refusals() {
         let registered = || given::<AuditKeys>(AuditKeys::id(), []).and(register('a'));
         let rotated = || registered().and(rotate('b', "yearly")).into_events();
-        let unsigned =
-            AuditKeysCommand::Rotate { key: key('b'), endorsement: Some("x".repeat(128)), reason: "y".into() };
+        let (retires, endorsement) = (key('a').key_id, Some("x".repeat(128)));
+        let unsigned = AuditKeysCommand::Rotate { key: key('b'), retires, endorsement, reason: "y".into() };
         let rows = [
             ("no key before it", vec![], rotate('b', "yearly"), "signing_key_not_registered"),
             ("a retired key", rotated(), rotate('a', "yearly"), "signing_key_used_before"),
+            ("another one was first", rotated(), rotate('c', "yearly"), "signing_key_overtaken"),
             ("no reason", registered().into_events(), rotate('b', " "), "text_empty"),
             ("no signature", registered().into_events(), unsigned, "signing_key_malformed"),
         ];

@@ -252,7 +252,7 @@ impl<'a> Asking<'a> {
             after = page.last().map_or(after, |event| event.version);
             let end = self.end;
             for event in page.iter().filter(|event| event.position <= end).flat_map(RecordedEvent::parts) {
-                self.take(run, &event);
+                self.take(run, &event)?;
             }
             if self.waiting_count > WAITING_MAX {
                 let many = format!("more than {WAITING_MAX} results of runs that overlap: ask about fewer checks");
@@ -264,17 +264,21 @@ impl<'a> Asking<'a> {
         }
     }
 
-    fn take(&mut self, run: RunId, event: &RecordedEvent) {
+    fn take(&mut self, run: RunId, event: &RecordedEvent) -> Result<(), WhatIfError> {
         if event.event_type != "ChecksCompleted" {
-            return;
+            return Ok(());
         }
-        let Ok(AnyEvent::Run(RunEvent::ChecksCompleted { results, at, .. })) = event.decode() else { return };
+        let decoded = event.decode().map_err(|error| {
+            WhatIfError::Findings(format!("the event at position {} can not be read: {error}", event.position))
+        })?;
+        let AnyEvent::Run(RunEvent::ChecksCompleted { results, at, .. }) = decoded else { return Ok(()) };
         let changes = &self.question.changes;
         let recorded = Recorded { run, position: event.position, at };
         let ours = results.into_iter().filter(|result| changes.affects(&result.key.check));
         let ours: Vec<Waiting> = ours.map(|result| Waiting { recorded, result }).collect();
         self.waiting_count += ours.len();
         self.waiting.entry(event.position).or_default().extend(ours);
+        Ok(())
     }
 
     /// Judges anew what was recorded before a position, or all that waits.

@@ -3,7 +3,7 @@
 //! own: the append pays nothing for it.
 
 use super::bounded;
-use super::read::{READ_PATIENCE, decode};
+use super::read::{MetadataMemo, READ_PATIENCE, decode_with};
 use crate::log::{LogError, RecordedEvent, StreamId};
 use crate::past::CLOCK_STEP;
 use crate::upcast::Upcasters;
@@ -15,14 +15,14 @@ use std::collections::HashMap;
 /// The most events of one look back, whatever was asked for.
 const PAST_MAX: usize = 100_000;
 
-/// `$1` and `$2` streams, `$3` position, `$4` one more than the limit, `$5` types that are left out. No stream is read
-/// further than that, however long it is and however little of it was recorded by then.
+/// `$1` and `$2` streams, `$3` position, `$4` one more than the limit, `$5` types that are left out. Of no stream are
+/// more than `$4` given; those that are left out are read over by the stream's key, and count for nothing.
 const READ_STREAMS: &str = "SELECT e.position, e.aggregate_type, e.aggregate_id, e.sequence, e.event_id, e.event_type, \
     e.event_version, e.payload, e.metadata, e.recorded_at \
     FROM unnest($1::text[], $2::text[]) AS s (aggregate_type, aggregate_id) \
     CROSS JOIN LATERAL (SELECT * FROM cmdiag.events AS one WHERE one.aggregate_type = s.aggregate_type \
-        AND one.aggregate_id = s.aggregate_id AND one.sequence <= $4 AND one.position <= $3 \
-        AND one.event_type <> ALL ($5)) AS e LIMIT $4";
+        AND one.aggregate_id = s.aggregate_id AND one.position <= $3 AND one.event_type <> ALL ($5) \
+        ORDER BY one.sequence LIMIT $4) AS e LIMIT $4";
 
 const RECORDED_AT: &str = "SELECT recorded_at FROM cmdiag.events WHERE position = $1";
 
@@ -66,8 +66,9 @@ pub(super) async fn read_streams(
         return Ok(None);
     }
     let mut events = Vec::with_capacity(rows.len());
+    let mut memo = MetadataMemo::default();
     for row in &rows {
-        events.push(decode(row, Position::START)?);
+        events.push(decode_with(row, Position::START, &mut memo)?);
     }
     events.sort_unstable_by_key(|event: &RecordedEvent| event.position);
     if without.is_empty() {

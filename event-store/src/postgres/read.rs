@@ -70,10 +70,10 @@ pub(super) async fn read_stream(
         .fetch_all(pool);
     let rows = bounded(READ_PATIENCE, query).await?;
     let mut events: Vec<RecordedEvent> = Vec::with_capacity(rows.len());
-    let mut last = after.0;
+    let (mut last, mut memo) = (after.0, MetadataMemo::default());
     for row in rows {
         let near = events.last().map_or(Position::START, |event| event.position);
-        let event = upcasters.apply(decode(&row, near)?)?;
+        let event = upcasters.apply(decode_with(&row, near, &mut memo)?)?;
         if event.version.0 != last + 1 {
             let reason = format!("stream {stream} goes on with event {}, not {}", event.version, last + 1);
             return Err(LogError::Damaged { position: event.position, reason });
@@ -84,14 +84,9 @@ pub(super) async fn read_stream(
     Ok(events)
 }
 
-/// `near` names the place where even the position is not readable.
-pub(super) fn decode(row: &PgRow, near: Position) -> Result<RecordedEvent, LogError> {
-    decode_with(row, near, &mut MetadataMemo::default())
-}
-
 /// The metadata that was read last, and its text: the events of one append have the same, and follow each other.
 #[derive(Default)]
-struct MetadataMemo(Option<(String, Metadata)>);
+pub(super) struct MetadataMemo(Option<(String, Metadata)>);
 
 impl MetadataMemo {
     fn decode(&mut self, text: &str, event_id: Uuid) -> Result<Metadata, serde_json::Error> {
@@ -107,7 +102,8 @@ impl MetadataMemo {
     }
 }
 
-fn decode_with(row: &PgRow, near: Position, memo: &mut MetadataMemo) -> Result<RecordedEvent, LogError> {
+/// `near` names the place where even the position is not readable.
+pub(super) fn decode_with(row: &PgRow, near: Position, memo: &mut MetadataMemo) -> Result<RecordedEvent, LogError> {
     let position: i64 = row.try_get(0).map_err(|error| damaged(near, &error))?;
     let position = Position(position);
     decode_at(row, position, memo).map_err(|error| damaged(position, &error))

@@ -16,11 +16,11 @@ pub(crate) mod xml;
 use crate::error::ExportError;
 use crate::output::{Output, Surroundings};
 use chrono::{DateTime, Utc};
-use domain::any_event::{AnyEvent, DIAGNOSTIC_RUN};
+use domain::any_event::{AnyEvent, DIAGNOSTIC_RUN, DecodeError};
 use domain::diagnostic_run::{CheckKey, RunEvent};
 use domain::{Outcome, RunId, StreamVersion, TenantId};
-use event_store::StreamId;
-use query_side::{CheckResultView, Cursor, DeploymentView, PageRequest, Queries, RunView};
+use event_store::{LogError, RecordedEvent, StreamId};
+use query_side::{CheckResultView, Cursor, DeploymentView, PageRequest, Queries, RunStatus, RunView};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -105,11 +105,14 @@ impl RunReport<'_> {
         let stream = StreamId::new(DIAGNOSTIC_RUN, &id.to_string());
         let events = self.queries.stream_history(stream, StreamVersion(0), FIRST_EVENTS).await?;
         let first_position = events.first().map_or(run.last_position, |event| event.position.0);
-        let planned = events.iter().find_map(|event| match event.decode() {
-            Ok(AnyEvent::Run(RunEvent::RunPlanned { checks, .. })) => Some(checks),
-            _ => None,
-        });
-        let planned = planned.unwrap_or_default().into_iter().map(|check| check.key).collect();
+        let mut planned = Vec::new();
+        for event in events.iter().flat_map(RecordedEvent::parts) {
+            let (position, damaged) = (event.position, |error: DecodeError| error.to_string());
+            let decoded = event.decode().map_err(|error| LogError::Damaged { position, reason: damaged(error) })?;
+            if let AnyEvent::Run(RunEvent::RunPlanned { checks, .. }) = decoded {
+                planned = checks.into_iter().map(|check| check.key).collect();
+            }
+        }
         Ok(RunFacts { run, deployment, planned, first_position })
     }
 
@@ -142,6 +145,12 @@ impl RunFacts {
     /// How many checks were planned and have no result.
     pub(crate) fn without_result(&self) -> i32 {
         (self.run.planned - self.run.done).max(0)
+    }
+
+    /// Whether every planned check was measured, and there was one: a run of nothing passes nothing.
+    pub(crate) fn is_whole(&self) -> bool {
+        let run = &self.run;
+        run.status == RunStatus::Completed && run.planned > 0 && run.tally.unknown == 0 && self.without_result() == 0
     }
 
     /// The verdict, or how the run ended where it has none.

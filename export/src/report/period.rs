@@ -4,7 +4,7 @@
 //! that is still possible). Lists are bounded; the page says how many lines they left out.
 
 use crate::error::ExportError;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use domain::any_event::AnyEvent;
 use domain::emergency_stop::EmergencyStopEvent;
 use domain::finding::FindingEvent;
@@ -96,8 +96,10 @@ impl PeriodFacts {
     ) -> Result<Self, ExportError> {
         let mut facts = Self::default();
         let head = log.head().await?.0;
-        let first = first_at(log, head, period.since).await?;
-        let last = first_at(log, head, period.until).await? - 1;
+        // As of the moment before: what was recorded at the very beginning belongs to the period, at its end not.
+        let before = |moment: DateTime<Utc>| log.position_at(moment - TimeDelta::microseconds(1));
+        let first = before(period.since).await?.0 + 1;
+        let last = before(period.until).await?.0.min(head);
         if first <= last {
             (facts.first_position, facts.last_position) = (Some(first), Some(last));
         }
@@ -144,23 +146,6 @@ impl PeriodFacts {
         }
         Ok(())
     }
-}
-
-/// The first position that was recorded at or after a moment; one after the end where there is none. Positions follow
-/// the time of recording but for the moment that a transaction takes.
-async fn first_at(log: &dyn EventLog, head: i64, moment: DateTime<Utc>) -> Result<i64, ExportError> {
-    let (mut low, mut high) = (1, head + 1);
-    while low < high {
-        let middle = low + (high - low) / 2;
-        let found = log.read_all(Position(middle - 1), 1).await?;
-        let event = found.first().ok_or(ExportError::Missing(middle))?;
-        if event.recorded_at < moment {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    Ok(low)
 }
 
 fn finding_detail(event: &FindingEvent) -> Option<String> {

@@ -134,13 +134,11 @@ async fn not_measured(
     output: &mut Output,
 ) -> Result<(), ExportError> {
     html.heading("Not measured").table(&["check", "component", "why"]);
-    let mut any = false;
     let mut unknown = Results::with(report.queries, facts.run.id, &[Outcome::Unknown]);
     while let Some(page) = unknown.next().await? {
         for result in &page {
             let cause = result.unknown_cause.as_deref().unwrap_or("no cause is recorded");
             html.row(&[&result.check_code, &result.component, &cause]);
-            any = true;
         }
         output.take(&mut html.take()).await?;
     }
@@ -155,12 +153,13 @@ async fn not_measured(
         for (check, component) in missing.left() {
             let why = format!("planned, and without a result: the run ended as {}", facts.run.status.as_str());
             html.row(&[&check, &component, &why]);
-            any = true;
         }
     }
     html.end_table();
-    if !any {
+    if facts.is_whole() {
         html.paragraph("All planned checks were measured.");
+    } else if facts.run.planned == 0 {
+        html.paragraph("No check was planned: nothing was measured.");
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use crate::{TOOL, TOOL_VERSION};
 use chrono::{DateTime, SecondsFormat, Utc};
 use domain::diagnostic_run::Observation;
 use domain::{Outcome, RunId};
-use query_side::{CheckResultView, RunStatus};
+use query_side::CheckResultView;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -281,7 +281,7 @@ async fn add_absent(
 
 fn invocation(facts: &RunFacts) -> Value {
     let run = &facts.run;
-    let successful = run.status == RunStatus::Completed && run.tally.unknown == 0;
+    let successful = facts.is_whole();
     let mut invocation = json!({
         "executionSuccessful": successful,
         "startTimeUtc": time(run.started_at.unwrap_or(run.requested_at)),

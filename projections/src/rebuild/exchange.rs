@@ -87,7 +87,7 @@ pub async fn exchange(
         return Err(RebuildError::OtherVersion { name: name.to_owned(), found: filling.version, ours });
     }
     let options = ReplayOptions { place, from_start: false, ..ReplayOptions::default() };
-    for _ in 0..ROUNDS_MAX {
+    for round in 1..=ROUNDS_MAX {
         catch_up(pool, log, projection, &options).await?;
         let Some(one) = projection().pop() else { break };
         match attempt(pool, log, one, place, by).await {
@@ -95,6 +95,9 @@ pub async fn exchange(
             // The served view ran ahead meanwhile.
             Ok(None) => {}
             Err(RebuildError::Database(sqlx::Error::Database(error))) if error.code().as_deref() == Some(LOCKED) => {}
+            // The server may notice a moment late that who filled the view (this very call, just now) is gone, and
+            // holds its lock so long.
+            Err(RebuildError::Busy(_)) if round < ROUNDS_MAX => {}
             Err(error) => return Err(error),
         }
         tokio::time::sleep(TRY_AGAIN_AFTER).await;

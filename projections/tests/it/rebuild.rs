@@ -40,15 +40,7 @@ impl Stage {
 
     async fn exchange(&self, name: &str, place: Place) -> Result<projections::rebuild::Exchanged, RebuildError> {
         let by = Recorder { actor: "ann".parse().unwrap(), tenant: TenantId::default() };
-        // The server may notice a moment late that whoever filled the view is gone, and holds its lock so long.
-        for _ in 0..200 {
-            let log = self.log();
-            match exchange(&self.pool, &log, &|| projection_named(name).into_iter().collect(), place, &by).await {
-                Err(RebuildError::Busy(_)) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
-                done => return done,
-            }
-        }
-        Err(RebuildError::Busy(name.to_owned()))
+        exchange(&self.pool, &self.log(), &|| projection_named(name).into_iter().collect(), place, &by).await
     }
 
     async fn sql(&self, sql: &str) {

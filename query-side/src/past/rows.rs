@@ -2,11 +2,12 @@
 
 use super::{EVENTS_MAX, Past, STREAMS_MAX, too_much, unfolded};
 use crate::error::QueryError;
+use domain::Position;
 use domain::any_event::{DIAGNOSTIC_RUN, EMERGENCY_STOP, FINDING, POLICY, REMEDIATION};
 use event_store::{RecordedEvent, StreamId};
 use projections::TableRows;
+use projections::decisions::DecisionsError;
 use sqlx::{Row, postgres::PgRow};
-use std::collections::HashSet;
 use uuid::Uuid;
 
 /// Above this many events the fold goes to a thread of its own.
@@ -113,16 +114,15 @@ impl Past<'_> {
         projection: &'static str,
         mut events: Vec<RecordedEvent>,
     ) -> Result<Vec<TableRows>, QueryError> {
-        let skipped: Vec<i64> =
-            sqlx::query_scalar("SELECT position FROM projection_skips WHERE name = $1 AND position <= $2")
-                .bind(projection)
-                .bind(self.position())
-                .fetch_all(self.queries.pool())
-                .await?;
-        if !skipped.is_empty() {
-            let skipped: HashSet<i64> = skipped.into_iter().collect();
-            events.retain(|event| !skipped.contains(&event.position.0));
-        }
+        let mut db = self.queries.pool().acquire().await?;
+        let log = self.queries.the_log()?;
+        let skipped = projections::decisions::skips(log.as_ref(), &mut db, projection, Position::START).await;
+        let skipped = skipped.map_err(|error| match error {
+            DecisionsError::Log(error) => QueryError::from(error),
+            DecisionsError::Database(error) => error.into(),
+        })?;
+        drop(db);
+        events.retain(|event| skipped.binary_search(&event.position.0).is_err());
         let folded = if events.len() <= FOLDED_HERE {
             projections::as_of(projection, events)
         } else {

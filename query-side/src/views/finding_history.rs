@@ -4,7 +4,7 @@ use super::{id, optional_id};
 use crate::error::QueryError;
 use crate::page::{Cursor, Keyset, PageRequest};
 use chrono::{DateTime, Utc};
-use domain::{FindingId, RunId};
+use domain::{FindingId, RunId, StreamVersion};
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Postgres, QueryBuilder, Row};
@@ -31,6 +31,11 @@ pub struct FindingHistoryEntry {
 }
 
 const LIST: &str = "history";
+
+/// The place right after the entry of this version.
+pub(crate) fn after(version: StreamVersion) -> Cursor {
+    Cursor::pack(LIST, &version.0)
+}
 pub(crate) const COLUMNS: &str = "finding_id, version, position, event_type, at, actor, run_id, detail";
 
 impl Keyset for FindingHistoryEntry {

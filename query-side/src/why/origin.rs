@@ -4,7 +4,7 @@ use super::EvidenceReader;
 use crate::error::QueryError;
 use crate::page::PageRequest;
 use crate::queries::{HISTORY_MAX, Queries};
-use crate::views::finding_history::FindingHistoryEntry;
+use crate::views::finding_history::{self, FindingHistoryEntry};
 use crate::views::remediations::RemediationFilter;
 use chrono::{DateTime, Utc};
 use domain::any_event::{DIAGNOSTIC_RUN, FINDING};
@@ -161,13 +161,9 @@ impl Queries {
         };
         origin.read_run(log).await?;
         origin.read_evidence(self.evidence()).await;
-        let after = self.finding_history(finding, &PageRequest::first(PageRequest::MAX)).await?;
-        origin.afterwards = after
-            .items
-            .into_iter()
-            .filter(|entry| entry.version > event.version.0)
-            .take(FOLLOWED_MAX as usize)
-            .collect();
+        let after = Some(finding_history::after(event.version));
+        let followed = PageRequest { first: FOLLOWED_MAX, after };
+        origin.afterwards = self.finding_history(finding, &followed).await?.items;
         origin.remediations = self.followed(tenant, finding).await?;
         Ok(Some(origin))
     }

@@ -224,13 +224,7 @@ async fn an_event_that_was_skipped_is_skipped_in_the_past_as_well() {
     let queries = at(&world.queries(), skipped as usize).await;
     let tenant = TenantId::default();
     assert!(queries.emergency_stop(&tenant).await.unwrap().is_some_and(|stop| stop.engaged));
-    sqlx::query(
-        "INSERT INTO projection_skips (name, position, reason, actor) VALUES ('emergency_stops', $1, 'x', 'x')",
-    )
-    .bind(skipped)
-    .execute(&world.pool)
-    .await
-    .unwrap();
+    world.decide_to_skip("emergency_stops", Position(skipped)).await;
     assert!(queries.emergency_stop(&tenant).await.unwrap().is_none_or(|stop| !stop.engaged));
 }
 

@@ -1,7 +1,13 @@
 //! What these tests share: views filled from a story.
 
-use domain::Position;
-use event_store::{EventLog, LiveFeed, PostgresEventLog, PostgresLogOptions, RecordedEvent, StreamId};
+use chrono::Utc;
+use domain::any_event::PROJECTION_CONTROL;
+use domain::projection_control::{ProjectionControl, ProjectionControlEvent};
+use domain::{Actor, CommandId, Metadata, Position, StreamVersion, TenantId};
+use event_store::{
+    Append, CommandRecord, EventLog, Expected, LiveFeed, NewEvent, PostgresEventLog, PostgresLogOptions, RecordedEvent,
+    StreamId,
+};
 use private_servers::testing::TestDatabase;
 use projections::testing::{MemoryLog, Story};
 use projections::{Decoded, Projection, ReplayOptions, replay};
@@ -10,6 +16,7 @@ use sqlx::PgPool;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 pub const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -49,6 +56,33 @@ impl World {
         let options = ReplayOptions { from_start: false, ..ReplayOptions::default() };
         replay(&self.pool, self.log.clone(), projections::all(), &options).await.unwrap();
         self.log.head().await.unwrap()
+    }
+
+    /// An operator's decision, as the log keeps it.
+    pub async fn decide_to_skip(&self, name: &str, position: Position) {
+        let by = Actor::new("ann").unwrap();
+        let decided = ProjectionControlEvent::PoisonEventSkipped {
+            projection: name.to_owned(),
+            position,
+            failure: "it does not decode".to_owned(),
+            reason: "it is known".to_owned(),
+            by: by.clone(),
+            at: Utc::now(),
+        };
+        let event = NewEvent {
+            event_id: Uuid::now_v7(),
+            event_type: decided.name().to_owned(),
+            event_version: "1".to_owned(),
+            payload: serde_json::value::to_raw_value(&decided).unwrap(),
+        };
+        let append = Append {
+            stream: StreamId::new(PROJECTION_CONTROL, &ProjectionControl::of(name).to_string()),
+            expected: Expected::Version(StreamVersion(0)),
+            events: vec![event],
+            metadata: Metadata::new(by, TenantId::default(), CommandId(Uuid::now_v7())),
+            command: CommandRecord { name: "skip_poison_event".to_owned(), body_hash: [0; 32] },
+        };
+        self.log.append(append).await.unwrap();
     }
 
     pub fn queries(&self) -> Queries {

@@ -14,6 +14,7 @@ use super::scalars::PositionScalar;
 use crate::metrics::{CommandLabels, Metrics};
 use async_graphql::{Context, MergedObject, Result, SimpleObject};
 use command_side::{CommandBus, CommandError};
+use domain::any_event::PROJECTION_CONTROL;
 use domain::{CommandId, Decider, ExpectedStream, Metadata};
 use event_store::StreamId;
 use std::sync::Arc;
@@ -84,11 +85,9 @@ pub async fn execute<D: Decider>(
     command: D::Command,
 ) -> Result<Outcome<CommandError>> {
     let (bus, who) = (ctx.data::<Arc<CommandBus>>()?, caller(ctx)?);
-    if D::expected_stream(&command) == ExpectedStream::Any {
-        let owner = owner(ctx, StreamId::new(D::TYPE, &id.to_string())).await?;
-        if owner.is_some_and(|owner| owner != who.tenant) {
-            return Err(coded(NOT_FOUND, format!("there is no {} {id}", D::TYPE)));
-        }
+    // What is decided about a projection is the platform's: whoever wrote first owns nothing of it.
+    if D::expected_stream(&command) == ExpectedStream::Any && D::TYPE != PROJECTION_CONTROL {
+        refuse_strangers(ctx, D::TYPE, id).await?;
     }
     let name = D::command_name(&command);
     let mut metadata = Metadata::new(who.actor.clone(), who.tenant.clone(), command_id);
@@ -103,6 +102,16 @@ pub async fn execute<D: Decider>(
         Err(CommandError::Refused { code, message }) => Ok(Ok(Err(CommandRefused { code, message }))),
         Err(error) => Ok(Err(error)),
     }
+}
+
+/// Refuses where the stream is another tenant's; one that nobody has is for the aggregate to judge.
+async fn refuse_strangers(ctx: &Context<'_>, kind: &str, id: Uuid) -> Result<()> {
+    let who = caller(ctx)?;
+    let owner = owner(ctx, StreamId::new(kind, &id.to_string())).await?;
+    if owner.is_some_and(|owner| owner != who.tenant) {
+        return Err(coded(NOT_FOUND, format!("there is no {kind} {id}")));
+    }
+    Ok(())
 }
 
 /// [`execute`], with what is neither accepted nor refused as an error of the request.

@@ -1,8 +1,8 @@
 //! Asking for runs, and stopping them.
 
-use super::{command_id, execute, new_stream_id, payload, send};
-use crate::schema::codes::{BAD_USER_INPUT, NOT_FOUND, coded};
-use crate::schema::context::{caller, command_error, named, owner};
+use super::{command_id, execute, new_stream_id, payload, refuse_strangers, send};
+use crate::schema::codes::{BAD_USER_INPUT, coded};
+use crate::schema::context::{command_error, named};
 use crate::schema::ids::local;
 use crate::schema::query;
 use crate::schema::types::{Priority, Run};
@@ -12,7 +12,6 @@ use command_side::{Clock, CommandBus, CommandError};
 use domain::deployment::Deployment;
 use domain::diagnostic_run::{DiagnosticRun, RunCommand};
 use domain::{Decider as _, RunId};
-use event_store::StreamId;
 use std::sync::Arc;
 
 /// How long a run may take where nobody says.
@@ -77,7 +76,10 @@ impl RunMutation {
         let id = new_stream_id(command_id, key);
         let fixed = input.deadline;
         let command = input.command(ctx, id.into())?;
-        own_deployment(ctx, &command).await?;
+        // Of a deployment that nobody has, the planner says so in the run.
+        if let RunCommand::Request { deployment, .. } = &command {
+            refuse_strangers(ctx, Deployment::TYPE, deployment.0).await?;
+        }
         let mut outcome = execute::<DiagnosticRun>(ctx, id, command_id, command.clone()).await?;
         // A repeated request counts its timeout from another moment: the first one's deadline makes it the same
         // command.
@@ -120,17 +122,6 @@ impl RequestRunInput {
             deadline,
         })
     }
-}
-
-/// A deployment of another tenant is one that does not exist; of one that nobody has, the planner says so in the run.
-async fn own_deployment(ctx: &Context<'_>, command: &RunCommand) -> Result<()> {
-    let RunCommand::Request { deployment, .. } = command else { return Ok(()) };
-    let caller = caller(ctx)?;
-    let owner = owner(ctx, StreamId::new(Deployment::TYPE, &deployment.to_string())).await?;
-    if owner.is_some_and(|owner| owner != caller.tenant) {
-        return Err(coded(NOT_FOUND, format!("there is no Deployment {deployment}")));
-    }
-    Ok(())
 }
 
 async fn first_deadline(ctx: &Context<'_>, run: RunId) -> Result<Option<DateTime<Utc>>> {

@@ -129,3 +129,21 @@ async fn streams_are_read_together_up_to_a_position_or_not_at_all() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_is_left_out_of_a_long_stream_hides_nothing_that_comes_later() {
+    let database = TestDatabase::migrated().await;
+    let (log, plain) = logs(&database.pool().await).await;
+    let stream = new_stream();
+    for version in 0..30 {
+        log.append(append(&stream, version, 1)).await.unwrap();
+    }
+    let mut ended = append(&stream, 30, 1);
+    ended.events[0].event_type = "AllEnded".to_owned();
+    log.append(ended).await.unwrap();
+    for one in [&*log as &dyn EventLog, &plain] {
+        let read = one.read_streams(vec![stream.clone()], &["SomethingHappened"], Position(31), 10).await.unwrap();
+        let types: Vec<String> = read.unwrap().into_iter().map(|event| event.event_type).collect();
+        assert_eq!(types, ["AllEnded"]);
+    }
+}
