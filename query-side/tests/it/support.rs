@@ -58,33 +58,6 @@ impl World {
         self.log.head().await.unwrap()
     }
 
-    /// An operator's decision, as the log keeps it.
-    pub async fn decide_to_skip(&self, name: &str, position: Position) {
-        let by = Actor::new("ann").unwrap();
-        let decided = ProjectionControlEvent::PoisonEventSkipped {
-            projection: name.to_owned(),
-            position,
-            failure: "it does not decode".to_owned(),
-            reason: "it is known".to_owned(),
-            by: by.clone(),
-            at: Utc::now(),
-        };
-        let event = NewEvent {
-            event_id: Uuid::now_v7(),
-            event_type: decided.name().to_owned(),
-            event_version: "1".to_owned(),
-            payload: serde_json::value::to_raw_value(&decided).unwrap(),
-        };
-        let append = Append {
-            stream: StreamId::new(PROJECTION_CONTROL, &ProjectionControl::of(name).to_string()),
-            expected: Expected::Version(StreamVersion(0)),
-            events: vec![event],
-            metadata: Metadata::new(by, TenantId::default(), CommandId(Uuid::now_v7())),
-            command: CommandRecord { name: "skip_poison_event".to_owned(), body_hash: [0; 32] },
-        };
-        self.log.append(append).await.unwrap();
-    }
-
     pub fn queries(&self) -> Queries {
         Queries::new(self.pool.clone(), Cache::off()).with_log(self.log.clone())
     }
@@ -115,6 +88,33 @@ impl Recorded {
         record(&pool, &events).await;
         let log = PostgresEventLog::connect(pool.clone(), PostgresLogOptions::default()).await.unwrap();
         Self { pool, log, events, views: projections::all(), projected: 0, _database: database }
+    }
+
+    /// An operator's decision, as the log keeps it.
+    pub async fn decide_to_skip(&self, name: &str, position: Position) {
+        let by = Actor::new("ann").unwrap();
+        let decided = ProjectionControlEvent::PoisonEventSkipped {
+            projection: name.to_owned(),
+            position,
+            failure: "it does not decode".to_owned(),
+            reason: "it is known".to_owned(),
+            by: by.clone(),
+            at: Utc::now(),
+        };
+        let event = NewEvent {
+            event_id: Uuid::now_v7(),
+            event_type: decided.name().to_owned(),
+            event_version: "1".to_owned(),
+            payload: serde_json::value::to_raw_value(&decided).unwrap(),
+        };
+        let append = Append {
+            stream: StreamId::new(PROJECTION_CONTROL, &ProjectionControl::of(name).to_string()),
+            expected: Expected::Version(StreamVersion(0)),
+            events: vec![event],
+            metadata: Metadata::new(by, TenantId::default(), CommandId(Uuid::now_v7())),
+            command: CommandRecord { name: "skip_poison_event".to_owned(), body_hash: [0; 32] },
+        };
+        self.log.append(append).await.unwrap();
     }
 
     pub fn queries(&self) -> Queries {
