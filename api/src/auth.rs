@@ -35,8 +35,8 @@ pub fn actor_of(options: &ApiOptions, authorization: Option<&str>) -> Result<Act
     options.tokens.iter().find(|known| known.digest == digest).map(|known| known.actor.clone()).ok_or(Unauthenticated)
 }
 
-/// Whether the actor decides about the platform itself: where no tokens are set, everybody does. One of several tokens of
-/// an actor that may not keeps them all from it.
+/// Whether the actor decides about the platform itself: where no tokens are set, everybody does. One of several tokens
+/// of an actor that may not keeps them all from it.
 pub fn is_operator(options: &ApiOptions, actor: &Actor) -> bool {
     let mut own = options.tokens.iter().filter(|token| token.actor == *actor).peekable();
     options.tokens.is_empty() || (own.peek().is_some() && own.all(|token| token.operator))

@@ -37,8 +37,8 @@ async fn pass(
 ) -> Result<(Report, Part), AuditError> {
     let mut verifier = Verifier::new(options.clone(), part);
     verifier.of_log(&store::origin(pool).await?);
-    // In this order, and no further than this: a sealer that is at work signs on, and its checkpoints would know of more
-    // than is looked at here. A checkpoint is there after its seals, so these hold it.
+    // In this order, and no further than this: a sealer that is at work signs on, and its checkpoints would know of
+    // more than is looked at here. A checkpoint is there after its seals, so these hold it.
     let signed = store::signed_to(pool).await?;
     let sealed = store::sealed_to(pool).await?;
     let mut at = 0;

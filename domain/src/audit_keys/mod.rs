@@ -33,8 +33,8 @@ pub struct PresentedKey {
 pub enum AuditKeysCommand {
     /// Begin with this key.
     Register { key: PresentedKey },
-    /// Go on with this key; without the signature of the key before it where that one is lost. `retires`: the id of the key
-    /// in force that both signatures are about.
+    /// Go on with this key; without the signature of the key before it where that one is lost. `retires`: the id of the
+    /// key in force that both signatures are about.
     Rotate { key: PresentedKey, retires: String, endorsement: Option<String>, reason: String },
 }
 
