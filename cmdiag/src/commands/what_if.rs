@@ -23,7 +23,7 @@ pub struct WhatIfArgs {
     /// A changed check file, or a folder of packs; without any change all is judged as it was
     #[arg(long, value_name = "FILE")]
     pub pack: Vec<PathBuf>,
-    /// Another threshold: CHECK[/THRESHOLD]=WARNING[,CRITICAL], Nagios ranges
+    /// Another threshold: `CHECK[/THRESHOLD]=WARNING[,CRITICAL]`, Nagios ranges
     #[arg(long, value_name = "CHECK=RANGE")]
     pub threshold: Vec<String>,
     /// Only runs asked for at that time or later, such as 2026-01-31 or 2026-01-31T08:00:00Z
