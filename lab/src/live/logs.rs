@@ -18,6 +18,8 @@ const ROTATE_BYTES: u64 = 10 << 20;
 const KEEP_DAYS: i64 = 15;
 /// A flood goes on with so many lines a second.
 const FLOOD_RATE: i64 = 2;
+/// The most lines of a flood that are filled in for the time in which nothing was written.
+const FLOOD_FILLED_IN_MAX: i64 = 400;
 
 /// One log.
 #[derive(Debug)]
@@ -109,6 +111,11 @@ impl Logs {
                 at += Duration::seconds(log.history_period_s);
             }
             lines.write()?;
+            // A flood that is in force has gone on meanwhile, too.
+            let poured = ((now - newest).num_seconds() * FLOOD_RATE).clamp(0, FLOOD_FILLED_IN_MAX);
+            for flood in self.floods.iter().filter(|flood| flood.log == log.name) {
+                self.pour(flood, poured, now)?;
+            }
         }
         self.write_due(now, true)
     }
@@ -257,5 +264,30 @@ impl Lines {
             file.set_modified(pending.newest.into()).map_err(LabError::io("set the time of", &path))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_has_gone_on_while_nothing_was_running() {
+        let folder = tempfile::tempdir().unwrap();
+        let folders = Folders::new(folder.path());
+        let message = "a message of its own".to_owned();
+        let lines = |logs: &Logs| -> usize {
+            let files = logs.log("wgs-1").unwrap().files().unwrap();
+            files.iter().map(|path| std::fs::read_to_string(path).unwrap().matches(&message).count()).sum()
+        };
+        let now = Utc::now();
+        let mut logs = Logs::open(&folders).unwrap();
+        logs.catch_up(now).unwrap();
+        let flood = Switch::LogFlood { log: "wgs-1".to_owned(), burst: 5, message: message.clone() };
+        logs.apply(&[flood], now).unwrap();
+        assert_eq!(lines(&logs), 5);
+        let mut logs = Logs::open(&folders).unwrap();
+        logs.catch_up(now + Duration::minutes(30)).unwrap();
+        assert_eq!(lines(&logs), 5 + usize::try_from(FLOOD_FILLED_IN_MAX).unwrap());
     }
 }
